@@ -1,0 +1,2 @@
+//! What a fresh machine needs.
+fn main() {}
