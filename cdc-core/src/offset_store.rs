@@ -1,0 +1,41 @@
+//! Where the offsets of sinks that cannot keep their own are saved.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use crate::error::Result;
+use crate::offset::Offset;
+
+mod memory;
+
+pub use memory::MemoryOffsetStore;
+
+/// The offsets of a pipeline by the name of the sink.
+pub type SinkOffsets = BTreeMap<String, Offset>;
+
+/// Keeps the offsets of pipelines.
+///
+/// The truth for a transactional sink is the sink's own offset; a store serves the others, and is told of all.
+#[async_trait]
+pub trait OffsetStore: Send + Sync {
+    /// Becomes the only writer of the pipeline's offsets and reads them; empty at the first start.
+    ///
+    /// # Errors
+    /// [`Fenced`](crate::ErrorKind::Fenced), saying who, while another writer holds them;
+    /// [`Configuration`](crate::ErrorKind::Configuration) when they are damaged: never a silent start from zero.
+    async fn open(&self, pipeline: &str) -> Result<SinkOffsets>;
+
+    /// Replaces the offsets, all or nothing; durable when it returns.
+    ///
+    /// # Errors
+    /// [`Fenced`](crate::ErrorKind::Fenced) when another writer has taken over;
+    /// [`Transient`](crate::ErrorKind::Transient) when it may work later (a full disk).
+    async fn save(&self, pipeline: &str, offsets: &SinkOffsets) -> Result<()>;
+
+    /// Forgets the pipeline.
+    async fn forget(&self, pipeline: &str) -> Result<()>;
+
+    /// Lets another writer in.
+    async fn close(&self, pipeline: &str) -> Result<()>;
+}

@@ -1,0 +1,196 @@
+//! What a source is: it reads a log in order, from an offset, and lets go of what is saved.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::batch::{Batch, BatchLimits};
+use crate::error::{Error, Result};
+use crate::offset::Offset;
+use crate::origin::Origin;
+use crate::schema::TableId;
+use crate::status::Progress;
+
+/// A reader of a log of changes.
+///
+/// The pipeline calls [`acquire`](Source::acquire), then [`start`](Source::start), then
+/// [`next_batch`](Source::next_batch) until it ends. After a transient error it calls [`acquire`](Source::acquire) and
+/// [`start`](Source::start) again with the offset of the last batch it got.
+///
+/// The contracts are tested by [`testkit`](crate::testkit) (feature `testkit`).
+#[async_trait]
+pub trait Source: Send {
+    /// Becomes the only reader of the log, or waits for it as a hot standby (an error where the context says not to
+    /// wait). Called before any sink is loaded, so that a waiting instance does not fence the one that runs.
+    ///
+    /// Must be cancel-safe.
+    ///
+    /// # Errors
+    /// All prerequisites that are not met, together, as one [`Configuration`](crate::ErrorKind::Configuration) error.
+    async fn acquire(&mut self, context: &SourceContext) -> Result<()>;
+
+    /// Begins to read after `resume`, or at the beginning (with a snapshot, where there is one) without it.
+    async fn start(&mut self, resume: Option<Offset>) -> Result<()>;
+
+    /// The next batch; `None` when the source has ended and nothing more can come.
+    ///
+    /// Must be cancel-safe: a future that is dropped loses no event.
+    async fn next_batch(&mut self) -> Result<Option<Batch>>;
+
+    /// Takes what is saved. A cheap clone that never waits for a sink.
+    fn acknowledger(&self) -> Acknowledger;
+
+    /// How the offsets of this source compare.
+    fn positions(&self) -> Arc<dyn Positions>;
+
+    /// The offset of all that is committed now: a pipeline that drains ends when it is durable. Called after
+    /// [`acquire`](Source::acquire).
+    ///
+    /// # Errors
+    /// [`Configuration`](crate::ErrorKind::Configuration) where the source cannot tell.
+    async fn end_of_log(&mut self) -> Result<Offset>;
+
+    /// Takes a request that is carried out later, at a position of the log.
+    ///
+    /// # Errors
+    /// [`Configuration`](crate::ErrorKind::Configuration), naming the request, where the source cannot do it.
+    fn control(&mut self, request: Request) -> Result<()>;
+
+    /// What database this is, so that a sink on the same one is noticed; `None` where it cannot be told. Known after
+    /// [`acquire`](Source::acquire).
+    fn identity(&self) -> Option<SystemIdentity> {
+        None
+    }
+
+    /// Ends the connection. The log stays where it was acknowledged.
+    async fn close(&mut self) -> Result<()>;
+}
+
+/// What a source needs to know of the pipeline it runs in.
+#[derive(Debug, Clone)]
+pub struct SourceContext {
+    /// The pipeline's name; names of slots and publications are made of it.
+    pub pipeline: Arc<str>,
+    /// When batches end.
+    pub limits: BatchLimits,
+    /// Whether to wait while another instance reads the log.
+    pub wait: bool,
+    /// Where the source reports its phase, its lag and what it waits for.
+    pub progress: Progress,
+}
+
+/// How the offsets of a source compare.
+pub trait Positions: Send + Sync + fmt::Debug {
+    /// The order of two offsets, where there is one.
+    ///
+    /// # Errors
+    /// [`Configuration`](crate::ErrorKind::Configuration) when one is not an offset of this source.
+    fn compare(&self, a: &Offset, b: &Offset) -> Result<Option<Ordering>>;
+
+    /// The latest offset that is not after any of these: where the reader starts for several sinks.
+    ///
+    /// # Errors
+    /// As [`Positions::compare`].
+    fn meet(&self, a: &Offset, b: &Offset) -> Result<Offset>;
+
+    /// Whether the offset stands before the first event, so that a sink without an offset can still join.
+    ///
+    /// # Errors
+    /// As [`Positions::compare`].
+    fn before_first_event(&self, offset: &Offset) -> Result<bool>;
+
+    /// Which events an offset covers; without one those alone that a snapshot of this run shows.
+    ///
+    /// # Errors
+    /// As [`Positions::compare`].
+    fn coverage(&self, offset: Option<&Offset>) -> Result<Box<dyn Coverage>>;
+
+    /// The offset that is reached right after one event of a batch, where the source has one between batches: what a
+    /// consumer that acknowledges single events resumes from. `before` is the offset of the batch before.
+    fn offset_after(&self, before: &Offset, origin: &Origin) -> Option<Offset> {
+        let _ = (before, origin);
+        None
+    }
+}
+
+/// Which events an offset covers.
+pub trait Coverage: Send + fmt::Debug {
+    /// Whether a sink with the offset already has the event.
+    fn covers(&self, origin: &Origin) -> bool;
+}
+
+/// Takes saved offsets, so that the source's log can be released up to them.
+#[derive(Clone)]
+pub struct Acknowledger(Arc<dyn Acknowledge>);
+
+/// What stands behind an [`Acknowledger`].
+pub trait Acknowledge: Send + Sync {
+    /// All up to this offset is saved. Must be monotonic (an older offset changes nothing) and must not block.
+    fn acknowledge(&self, offset: &Offset);
+}
+
+impl Acknowledger {
+    /// An acknowledger that hands offsets on.
+    pub fn new(acknowledge: impl Acknowledge + 'static) -> Self {
+        Acknowledger(Arc::new(acknowledge))
+    }
+
+    /// All up to this offset is saved.
+    pub fn acknowledge(&self, offset: &Offset) {
+        self.0.acknowledge(offset);
+    }
+}
+
+impl fmt::Debug for Acknowledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Acknowledger")
+    }
+}
+
+/// What a running source can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Request {
+    /// Read these tables again while the stream goes on.
+    Snapshot {
+        /// The tables.
+        tables: Vec<TableId>,
+    },
+    /// Give up snapshots that run.
+    StopSnapshot,
+    /// Halt snapshots that run.
+    PauseSnapshot,
+    /// Go on with halted snapshots.
+    ResumeSnapshot,
+}
+
+impl Request {
+    /// The name used in errors and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Request::Snapshot { .. } => "snapshot",
+            Request::StopSnapshot => "stop-snapshot",
+            Request::PauseSnapshot => "pause-snapshot",
+            Request::ResumeSnapshot => "resume-snapshot",
+        }
+    }
+
+    /// The error of a source that cannot do it.
+    pub fn refused(&self, source: &str) -> Error {
+        Error::configuration(format!(
+            "the {source} source does not take the request {:?}",
+            self.name()
+        ))
+    }
+}
+
+/// Which database a connection leads to, whatever address was used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemIdentity {
+    /// The kind and number of the server, such as `postgresql:7364839201847362514`.
+    pub system: String,
+    /// The database in it.
+    pub database: String,
+}

@@ -1,0 +1,168 @@
+//! What a pipeline is doing: phases, counters and lag, shared between its parts and its user.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::offset::Offset;
+
+/// What the source is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Connecting and checking.
+    #[default]
+    Starting,
+    /// Another instance reads the log; this one waits to take over.
+    Standby {
+        /// Who holds it.
+        holder: String,
+    },
+    /// Waiting for something that the text names.
+    Waiting {
+        /// What for.
+        reason: String,
+    },
+    /// Reading rows that were there before.
+    Snapshot,
+    /// Following the log.
+    Streaming,
+    /// Not reading, on request.
+    Paused,
+    /// Ended.
+    Stopped,
+}
+
+/// Where the parts of a pipeline report what they do. Cheap to clone; reporting never waits.
+#[derive(Debug, Clone, Default)]
+pub struct Progress(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    phase: Mutex<Phase>,
+    tables_done: AtomicU64,
+    tables_total: AtomicU64,
+    rows_read: AtomicU64,
+    events: AtomicU64,
+    bytes: AtomicU64,
+    batches: AtomicU64,
+    retries: AtomicU64,
+    lag_bytes: AtomicU64,
+    last_commit_us: AtomicI64,
+    last_error: Mutex<Option<String>>,
+    sinks: Mutex<Vec<SinkStatus>>,
+}
+
+/// The state of a pipeline at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    /// What the source is doing.
+    pub phase: Phase,
+    /// Tables whose snapshot is read.
+    pub snapshot_tables_done: u64,
+    /// Tables that the snapshot reads in all.
+    pub snapshot_tables_total: u64,
+    /// Rows that the snapshot has read.
+    pub snapshot_rows: u64,
+    /// Events that the source has given since the start, snapshot rows among them.
+    pub events: u64,
+    /// Bytes of these events.
+    pub bytes: u64,
+    /// Batches that the source has given since the start.
+    pub batches: u64,
+    /// Times that something was tried again after an error.
+    pub retries: u64,
+    /// Bytes of the log between its end and what the source has read.
+    pub lag_bytes: u64,
+    /// When the newest transaction that was read was committed, in microseconds since the Unix epoch.
+    pub last_commit_us: Option<i64>,
+    /// The newest error that is being retried.
+    pub last_error: Option<String>,
+    /// The sinks.
+    pub sinks: Vec<SinkStatus>,
+}
+
+/// The state of one sink.
+#[derive(Debug, Clone, Default)]
+pub struct SinkStatus {
+    /// Its name.
+    pub name: String,
+    /// What is durable in it.
+    pub durable: Option<Offset>,
+    /// Events written since the start.
+    pub events: u64,
+    /// Bytes that wait for it.
+    pub queued_bytes: u64,
+    /// The error it is retrying.
+    pub error: Option<String>,
+}
+
+impl Progress {
+    /// Says what the source is doing now.
+    pub fn set_phase(&self, phase: Phase) {
+        *self.0.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    /// Says how far the snapshot is: tables read, tables in all.
+    pub fn set_snapshot_tables(&self, done: u64, total: u64) {
+        self.0.tables_done.store(done, Ordering::Relaxed);
+        self.0.tables_total.store(total, Ordering::Relaxed);
+    }
+
+    /// Counts rows that the snapshot read.
+    pub fn add_snapshot_rows(&self, rows: u64) {
+        self.0.rows_read.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// Says how many bytes of the log are not read yet.
+    pub fn set_lag_bytes(&self, bytes: u64) {
+        self.0.lag_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Says when the newest transaction that was read was committed, in microseconds since the Unix epoch.
+    pub fn set_last_commit(&self, time_us: i64) {
+        self.0.last_commit_us.store(time_us, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_batch(&self, events: usize, bytes: usize) {
+        self.0.batches.fetch_add(1, Ordering::Relaxed);
+        self.0.events.fetch_add(events as u64, Ordering::Relaxed);
+        self.0.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_error(&self, error: Option<String>) {
+        if error.is_some() {
+            self.0.retries.fetch_add(1, Ordering::Relaxed);
+        }
+        *self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    pub(crate) fn update_sink(&self, index: usize, update: impl FnOnce(&mut SinkStatus)) {
+        let mut sinks = self.0.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        if sinks.len() <= index {
+            sinks.resize_with(index + 1, SinkStatus::default);
+        }
+        if let Some(sink) = sinks.get_mut(index) {
+            update(sink);
+        }
+    }
+
+    /// The state now.
+    pub fn status(&self) -> Status {
+        let shared = &*self.0;
+        let commit = shared.last_commit_us.load(Ordering::Relaxed);
+        Status {
+            phase: shared.phase.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            snapshot_tables_done: shared.tables_done.load(Ordering::Relaxed),
+            snapshot_tables_total: shared.tables_total.load(Ordering::Relaxed),
+            snapshot_rows: shared.rows_read.load(Ordering::Relaxed),
+            events: shared.events.load(Ordering::Relaxed),
+            bytes: shared.bytes.load(Ordering::Relaxed),
+            batches: shared.batches.load(Ordering::Relaxed),
+            retries: shared.retries.load(Ordering::Relaxed),
+            lag_bytes: shared.lag_bytes.load(Ordering::Relaxed),
+            last_commit_us: (commit != 0).then_some(commit),
+            last_error: shared.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            sinks: shared.sinks.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
