@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cdc_core::fold::{Folder, Step, TableFold};
 use cdc_core::{Batch, Destination, Offset, Schema};
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags};
 
 use super::catalog::existing_table;
 use super::dialect::Sqlite;
