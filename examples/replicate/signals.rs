@@ -6,29 +6,49 @@ use cdc_core::Handle;
 const INTERRUPTED: i32 = 130;
 
 /// Stops the pipeline at the first SIGINT or SIGTERM, and the process at the second.
-pub async fn stop_on_signal(handle: Handle) {
-    if next_signal().await.is_err() {
-        return;
-    }
+pub async fn stop_on_signal(handle: Handle) -> std::io::Result<()> {
+    let mut signals = Signals::listen()?;
+    signals.next().await?;
     eprintln!("stopping: what was read is being written (a second signal stops at once)");
     handle.stop();
-    if next_signal().await.is_ok() {
-        std::process::exit(INTERRUPTED);
-    }
+    signals.next().await?;
+    std::process::exit(INTERRUPTED);
 }
 
 #[cfg(unix)]
-async fn next_signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> std::io::Result<()> {
+        tokio::select! {
+            _ = self.interrupt.recv() => Ok(()),
+            _ = self.terminate.recv() => Ok(()),
+        }
     }
 }
 
 #[cfg(not(unix))]
-async fn next_signal() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Signals)
+    }
+
+    async fn next(&mut self) -> std::io::Result<()> {
+        tokio::signal::ctrl_c().await
+    }
 }
