@@ -49,7 +49,7 @@ pub struct SqliteSink {
 ///
 /// let sink = SqliteSink::builder("shop.db")
 ///     .table_names(TableNames::format("${source.schema}_${source.table}")?)
-///     .open()?;
+///     .build()?;
 /// # Ok::<(), cdc_core::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -88,7 +88,7 @@ impl SqliteSinkBuilder {
     /// # Errors
     /// [`Configuration`](cdc_core::ErrorKind::Configuration) when the path cannot be written or the file is no SQLite
     /// database.
-    pub fn open(self) -> Result<SqliteSink> {
+    pub fn build(self) -> Result<SqliteSink> {
         let name = format!("sqlite:{}", self.path.display());
         let writer = self.writer(&name)?;
         Ok(SqliteSink { name, options: self, writer: Some(writer) })
@@ -105,9 +105,9 @@ impl SqliteSink {
     /// Opens a file, or makes it, with all defaults.
     ///
     /// # Errors
-    /// As [`SqliteSinkBuilder::open`].
+    /// As [`SqliteSinkBuilder::build`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::builder(path).open()
+        Self::builder(path).build()
     }
 
     /// Starts to set up a sink.
