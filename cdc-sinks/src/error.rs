@@ -43,7 +43,9 @@ pub enum SinkError {
         second: String,
     },
     /// The target's table has no unique key that is the key of the source.
-    #[error("{target}: table {table} has no primary key or unique index on ({key}); run {statement}")]
+    #[error(
+        "{target}: table {table} has no primary key or unique index on ({key}); run {statement}"
+    )]
     NoUniqueKey {
         /// The sink.
         target: String,
@@ -91,7 +93,9 @@ pub enum SinkError {
         kind: ErrorKind,
     },
     /// A newer instance of the pipeline writes to the target.
-    #[error("{target}: another instance of the pipeline {pipeline:?} has taken over; this one writes nothing more")]
+    #[error(
+        "{target}: another instance of the pipeline {pipeline:?} has taken over; this one writes nothing more"
+    )]
     Fenced {
         /// The sink.
         target: String,

@@ -54,7 +54,9 @@ pub(crate) fn of_set<'r, D: Dialect>(
         }
         match write {
             Write::Nothing => {}
-            Write::Put(row) => puts.push(Args { row: Some(row), key: Some(key), ..Args::default() }),
+            Write::Put(row) => {
+                puts.push(Args { row: Some(row), key: Some(key), ..Args::default() })
+            }
             Write::Patch(row) => {
                 columns.clear();
                 columns.extend(available(plan, row).filter(|&index| !plan.is_key(index)));
@@ -103,7 +105,8 @@ pub(crate) fn of_move<'r, D: Dialect>(
     moved: &'r Move<'_>,
 ) -> MoveRuns<'r> {
     let row: &'r Row = &moved.row;
-    let args = Args { row: Some(row), key: Some(&moved.key), from: Some(&moved.from), before: None };
+    let args =
+        Args { row: Some(row), key: Some(&moved.key), from: Some(&moved.from), before: None };
     // A key column is set even where the row itself lacks it.
     let columns: Vec<_> = (0..row.len())
         .filter(|&index| {

@@ -39,7 +39,13 @@ pub(crate) trait Dialect {
     fn bind(&self, column_type: &str, field: &Field) -> Self::Bind;
 
     /// Adds a column, and gives the rows that are there the constant default of the field.
-    fn add_column(&self, table: &str, column: &str, column_type: &str, field: &Field) -> Vec<String>;
+    fn add_column(
+        &self,
+        table: &str,
+        column: &str,
+        column_type: &str,
+        field: &Field,
+    ) -> Vec<String>;
 
     /// Changes the type of a column; `None` where the target cannot.
     fn alter_type(&self, table: &str, column: &str, column_type: &str) -> Option<String>;
@@ -66,7 +72,13 @@ pub(crate) trait Dialect {
     fn delete_one(&self, table: &str, rows: Option<&str>, condition: &str) -> String;
 
     /// Updates one of the rows `x` that meet the condition.
-    fn update_one(&self, table: &str, rows: Option<&str>, assignments: &str, condition: &str) -> String;
+    fn update_one(
+        &self,
+        table: &str,
+        rows: Option<&str>,
+        assignments: &str,
+        condition: &str,
+    ) -> String;
 
     /// Empties a table.
     fn truncate(&self, table: &str) -> String;

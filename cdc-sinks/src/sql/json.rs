@@ -131,9 +131,9 @@ pub(crate) fn write_scalar(out: &mut String, value: &ValueRef<'_>, instant: bool
         ValueRef::Float64(v) => write_float(out, *v, |out| write!(out, "{v:?}")),
         ValueRef::Decimal(v) => write!(out, "{v}"),
         ValueRef::Text(v) => out.write_str(v),
-        ValueRef::Bytes(v) => out.write_str("\\x").and_then(|()| {
-            v.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
-        }),
+        ValueRef::Bytes(v) => out
+            .write_str("\\x")
+            .and_then(|()| v.iter().try_for_each(|byte| write!(out, "{byte:02x}"))),
         ValueRef::Date(v) => write_date(out, *v, years),
         ValueRef::Time(v) => write_time(out, *v),
         ValueRef::TimeTz(v) => write_time_tz(out, *v),
@@ -179,7 +179,8 @@ mod tests {
     fn arrays_keep_their_dimensions_bounds_and_exact_elements() {
         let decimal: cdc_core::value::Decimal = "1.10".parse().unwrap();
         let inner = Array::new(vec![decimal.into(), Value::Null, Value::text("a\"b\u{1}")]);
-        let outer = Array { values: vec![Value::Array(Arc::new(inner)), f64::NAN.into()], lower_bound: 0 };
+        let outer =
+            Array { values: vec![Value::Array(Arc::new(inner)), f64::NAN.into()], lower_bound: 0 };
         assert_eq!(
             json(Value::Array(Arc::new(outer))),
             r#"{"lower_bound":0,"values":[["1.10",null,"a\"b\u0001"],"NaN"]}"#

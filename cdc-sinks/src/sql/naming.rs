@@ -99,7 +99,12 @@ impl TableNames {
                     "topic" => Part::Topic,
                     "source.schema" => Part::SourceSchema,
                     "source.table" => Part::SourceTable,
-                    other => return Err(bad_format(format, &format!("unknown placeholder ${{{other}}}"))),
+                    other => {
+                        return Err(bad_format(
+                            format,
+                            &format!("unknown placeholder ${{{other}}}"),
+                        ));
+                    }
                 };
                 push(&mut names, part);
                 rest = after;
@@ -228,8 +233,11 @@ impl NameBook {
         if self.compared(&name) == self.compared(offsets) {
             return Err(SinkError::Name {
                 target: target.to_owned(),
-                reason: format!("the table {destination} would be written to {name}, which holds the offsets"),
-                remedy: "leave the table out, or keep the offsets elsewhere with .offset_table(..)".into(),
+                reason: format!(
+                    "the table {destination} would be written to {name}, which holds the offsets"
+                ),
+                remedy: "leave the table out, or keep the offsets elsewhere with .offset_table(..)"
+                    .into(),
             });
         }
         match self.taken.get(&self.compared(&name)) {
@@ -279,7 +287,8 @@ mod tests {
 
     #[test]
     fn two_destinations_with_one_name_are_an_error_that_names_both() {
-        let error = flat(&[table("public", "audit_log"), table("audit", "log")]).unwrap_err().to_string();
+        let error =
+            flat(&[table("public", "audit_log"), table("audit", "log")]).unwrap_err().to_string();
         assert!(error.contains("public.audit_log and audit.log"), "{error}");
         assert!(error.contains(".table_names("), "{error}");
     }
@@ -300,6 +309,8 @@ mod tests {
         assert_eq!(names.of(&table("public", "a.b")), TableName::in_schema("copy", "a.b"));
         let topic = TableNames::format("${topic}").unwrap();
         assert_eq!(topic.of(&Destination::named("shop.public.t")), TableName::new("shop_public_t"));
-        assert!(TableNames::format("${source.db}").unwrap_err().to_string().contains("${source.db}"));
+        assert!(
+            TableNames::format("${source.db}").unwrap_err().to_string().contains("${source.db}")
+        );
     }
 }

@@ -138,7 +138,12 @@ impl<D: Dialect> Plans<D> {
         self.0.get_mut(&(destination.clone(), schema.id()))
     }
 
-    pub(crate) fn insert(&mut self, destination: &Destination, schema: &Schema, plan: TablePlan<D>) {
+    pub(crate) fn insert(
+        &mut self,
+        destination: &Destination,
+        schema: &Schema,
+        plan: TablePlan<D>,
+    ) {
         if self.0.len() >= KEPT {
             self.0.clear();
         }

@@ -94,8 +94,11 @@ impl<D: Dialect> Draft<'_, D> {
     }
 
     fn rows(&self) -> Option<String> {
-        let columns: Vec<_> =
-            self.parameters.iter().filter_map(|parameter| self.table.column_of(*parameter)).collect();
+        let columns: Vec<_> = self
+            .parameters
+            .iter()
+            .filter_map(|parameter| self.table.column_of(*parameter))
+            .collect();
         self.table.dialect.rows(&columns)
     }
 
@@ -127,7 +130,11 @@ impl<D: Dialect> Statements<'_, D> {
     }
 
     fn writable(&self) -> impl Iterator<Item = usize> {
-        self.columns.iter().enumerate().filter(|(_, column)| column.writable).map(|(index, _)| index)
+        self.columns
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| column.writable)
+            .map(|(index, _)| index)
     }
 
     /// Inserts rows.

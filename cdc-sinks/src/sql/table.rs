@@ -74,8 +74,9 @@ pub(crate) fn layout<D: Dialect>(
     }
     for (index, field) in schema.fields().iter().enumerate() {
         let quoted = quote(&field.name);
-        let there = existing
-            .and_then(|table| table.columns.iter().find(|c| dialect.same_name(&c.name, &field.name)));
+        let there = existing.and_then(|table| {
+            table.columns.iter().find(|c| dialect.same_name(&c.name, &field.name))
+        });
         let mut type_name = dialect.column_type(field);
         match there {
             None if existing.is_some() => {
@@ -166,7 +167,10 @@ fn create<D: Dialect>(dialect: &D, table: &str, schema: &Schema) -> String {
         })
         .collect();
     if schema.has_key() {
-        parts.push(format!("PRIMARY KEY ({})", key_names(schema).map(quote).collect::<Vec<_>>().join(", ")));
+        parts.push(format!(
+            "PRIMARY KEY ({})",
+            key_names(schema).map(quote).collect::<Vec<_>>().join(", ")
+        ));
     }
     format!("CREATE TABLE {table} ({})", parts.join(", "))
 }
@@ -211,7 +215,8 @@ fn free_dropped_columns<D: Dialect>(
 ) -> Result<(), SinkError> {
     let table = dialect.table(name);
     for column in &existing.columns {
-        let known = schema.fields().iter().any(|field| dialect.same_name(&field.name, &column.name));
+        let known =
+            schema.fields().iter().any(|field| dialect.same_name(&field.name, &column.name));
         if known || !column.not_null || column.has_default || column.generated {
             continue;
         }
@@ -242,8 +247,12 @@ fn conflict<D: Dialect>(
     let table = dialect.table(name);
     let wanted = dialect.column_type(field);
     let remedy = match dialect.alter_type(&table, &quote(&there.name), &wanted) {
-        Some(statement) => format!("run {statement}, or rename the column or the table in the target"),
-        None => format!("rename the column or the table in the target, or make the column {wanted}"),
+        Some(statement) => {
+            format!("run {statement}, or rename the column or the table in the target")
+        }
+        None => {
+            format!("rename the column or the table in the target, or make the column {wanted}")
+        }
     };
     let source_type =
         field.native.as_ref().map_or_else(|| field.data_type().to_string(), |n| n.name.to_string());

@@ -34,7 +34,11 @@ fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 /// Writes the day and says whether it needs `BC` behind it.
-fn write_day(out: &mut impl Write, days: i64, years: Years) -> std::result::Result<bool, std::fmt::Error> {
+fn write_day(
+    out: &mut impl Write,
+    days: i64,
+    years: Years,
+) -> std::result::Result<bool, std::fmt::Error> {
     let (year, month, day) = civil(days);
     let before = years == Years::Era && year < 1;
     match (before, year) {
@@ -141,7 +145,8 @@ pub(crate) fn write_interval_iso(out: &mut impl Write, interval: Interval) -> Re
     if micros != 0 {
         out.write_char('T')?;
         let sign = if micros < 0 { "-" } else { "" };
-        let (seconds, fraction) = (micros.unsigned_abs() / 1_000_000, micros.unsigned_abs() % 1_000_000);
+        let (seconds, fraction) =
+            (micros.unsigned_abs() / 1_000_000, micros.unsigned_abs() % 1_000_000);
         for (amount, unit) in [(seconds / 3_600, 'H'), (seconds / 60 % 60, 'M')] {
             if amount != 0 {
                 write!(out, "{sign}{amount}{unit}")?;
@@ -211,7 +216,10 @@ mod tests {
         assert_eq!(time(86_400_000_000), "24:00:00");
         assert_eq!(time(-1), "-00:00:00.000001");
         let time = Time { value: 1, unit: TimeUnit::Second };
-        assert_eq!(text(|out| write_time_tz(out, TimeTz { time, offset_seconds: -19_801 })), "00:00:01-05:30:01");
+        assert_eq!(
+            text(|out| write_time_tz(out, TimeTz { time, offset_seconds: -19_801 })),
+            "00:00:01-05:30:01"
+        );
     }
 
     #[test]

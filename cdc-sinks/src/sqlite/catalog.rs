@@ -41,9 +41,10 @@ pub(super) fn existing_table(
     if !key.is_empty() {
         table.unique.push(key.into_iter().map(|(_, column)| column).collect());
     }
-    let mut statement =
-        connection.prepare("SELECT name FROM pragma_index_list(?1) WHERE \"unique\" AND NOT partial")?;
-    let indexes: Vec<String> = statement.query_map([&name], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut statement = connection
+        .prepare("SELECT name FROM pragma_index_list(?1) WHERE \"unique\" AND NOT partial")?;
+    let indexes: Vec<String> =
+        statement.query_map([&name], |row| row.get(0))?.collect::<Result<_, _>>()?;
     for index in indexes {
         let mut statement = connection.prepare("SELECT name FROM pragma_index_info(?1)")?;
         let columns: Vec<Option<String>> =

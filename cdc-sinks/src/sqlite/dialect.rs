@@ -108,7 +108,13 @@ impl Dialect for Sqlite {
 
     /// SQLite cannot drop a default again, and a row that is replaced after the source dropped the column must not get it:
     /// so the rows that are there are updated.
-    fn add_column(&self, table: &str, column: &str, column_type: &str, field: &Field) -> Vec<String> {
+    fn add_column(
+        &self,
+        table: &str,
+        column: &str,
+        column_type: &str,
+        field: &Field,
+    ) -> Vec<String> {
         let mut statements = vec![format!("ALTER TABLE {table} ADD COLUMN {column} {column_type}")];
         if let Some(default) = field.value_type.default.as_ref().filter(|value| !value.is_null()) {
             let instant = matches!(field.data_type(), DataType::TimestampTz { .. });
@@ -152,7 +158,13 @@ impl Dialect for Sqlite {
         )
     }
 
-    fn update_one(&self, table: &str, _: Option<&str>, assignments: &str, condition: &str) -> String {
+    fn update_one(
+        &self,
+        table: &str,
+        _: Option<&str>,
+        assignments: &str,
+        condition: &str,
+    ) -> String {
         format!(
             "UPDATE {table} SET {assignments} \
              WHERE _rowid_ = (SELECT x._rowid_ FROM {table} AS x WHERE {condition} LIMIT 1)"

@@ -58,6 +58,7 @@ pub struct SqliteSinkBuilder {
     names: TableNames,
     offset_table: String,
     busy_timeout: Duration,
+    max_pages: Option<u32>,
 }
 
 impl SqliteSinkBuilder {
@@ -83,6 +84,13 @@ impl SqliteSinkBuilder {
         self
     }
 
+    /// The most pages that the file may have (`max_page_count`), as on a disk of that size; the default is none.
+    #[must_use]
+    pub fn max_pages(mut self, pages: u32) -> Self {
+        self.max_pages = Some(pages);
+        self
+    }
+
     /// Opens the file, or makes it.
     ///
     /// # Errors
@@ -97,7 +105,7 @@ impl SqliteSinkBuilder {
     fn writer(&self, name: &str) -> Result<Writer, SinkError> {
         let names = NameBook::new(self.names.clone(), false);
         let offsets = TableName::new(self.offset_table.clone());
-        Writer::open(name, &self.path, names, offsets, self.busy_timeout)
+        Writer::open(name, &self.path, names, offsets, self.busy_timeout, self.max_pages)
     }
 }
 
@@ -117,6 +125,7 @@ impl SqliteSink {
             names: TableNames::default(),
             offset_table: OFFSET_TABLE.to_owned(),
             busy_timeout: Duration::from_secs(10),
+            max_pages: None,
         }
     }
 

@@ -72,7 +72,11 @@ pub(super) fn literal_of(value: &ValueRef<'_>, instant: bool) -> String {
     match stored(value, instant, &mut scratch) {
         ToSqlOutput::Borrowed(SqlRef::Integer(v)) => v.to_string(),
         ToSqlOutput::Borrowed(SqlRef::Real(v)) if v.is_infinite() => {
-            if v > 0.0 { "9e999".into() } else { "-9e999".into() }
+            if v > 0.0 {
+                "9e999".into()
+            } else {
+                "-9e999".into()
+            }
         }
         ToSqlOutput::Borrowed(SqlRef::Real(v)) => format!("{v:?}"),
         ToSqlOutput::Borrowed(SqlRef::Text(v)) => literal(&String::from_utf8_lossy(v)),

@@ -43,6 +43,7 @@ impl Writer {
         names: NameBook,
         offset_table: TableName,
         busy: Duration,
+        max_pages: Option<u32>,
     ) -> Result<Self, SinkError> {
         let what = || "the database cannot be opened".to_owned();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -55,6 +56,14 @@ impl Writer {
                 // A commit is on the disk when it returns: with a WAL that takes FULL.
                 connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
                 connection.pragma_update(None, "synchronous", "FULL")?;
+                if let Some(pages) = max_pages {
+                    connection.pragma_update_and_check(
+                        None,
+                        "max_page_count",
+                        pages,
+                        |_| Ok(()),
+                    )?;
+                }
                 // Whether the file is a database shows when something is read.
                 connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
                 Ok(connection)
@@ -84,7 +93,10 @@ impl Writer {
     pub(super) fn load(&mut self, pipeline: &str) -> Result<Option<Offset>, SinkError> {
         let loaded = self.in_transaction("the offset cannot be loaded", |writer| {
             let refused = |error| refused(&writer.target, "the offset cannot be loaded", &error);
-            if existing_table(&writer.connection, &writer.offset_table.table).map_err(refused)?.is_none() {
+            if existing_table(&writer.connection, &writer.offset_table.table)
+                .map_err(refused)?
+                .is_none()
+            {
                 writer.connection.execute_batch(&writer.offsets.create).map_err(refused)?;
             }
             writer
@@ -133,7 +145,10 @@ impl Writer {
         self.fence = None;
         self.in_transaction("the offset cannot be forgotten", |writer| {
             let refused = |error| refused(&writer.target, "the offset cannot be forgotten", &error);
-            if existing_table(&writer.connection, &writer.offset_table.table).map_err(refused)?.is_some() {
+            if existing_table(&writer.connection, &writer.offset_table.table)
+                .map_err(refused)?
+                .is_some()
+            {
                 writer.connection.execute(&writer.offsets.forget, [pipeline]).map_err(refused)?;
             }
             Ok(())
@@ -172,9 +187,15 @@ impl Writer {
                 Step::Truncate { schema, .. } => {
                     self.prepare(table.destination, schema)?;
                     if let Some(plan) = self.plans.get_mut(table.destination, schema) {
-                        self.connection.execute(&Sqlite.truncate(&plan.table), []).map_err(|error| {
-                            refused(&self.target, format!("table {} cannot be emptied", plan.name), &error)
-                        })?;
+                        self.connection.execute(&Sqlite.truncate(&plan.table), []).map_err(
+                            |error| {
+                                refused(
+                                    &self.target,
+                                    format!("table {} cannot be emptied", plan.name),
+                                    &error,
+                                )
+                            },
+                        )?;
                     }
                 }
                 Step::Rows(set) => {
@@ -228,7 +249,9 @@ impl Writer {
             return Ok(());
         }
         let name = self.names.name(&self.target, &self.offset_table, destination)?;
-        let refused = |error| refused(&self.target, format!("table {name} cannot be made or altered"), &error);
+        let refused = |error| {
+            refused(&self.target, format!("table {name} cannot be made or altered"), &error)
+        };
         let existing = existing_table(&self.connection, &name.table).map_err(refused)?;
         let layout = layout(&Sqlite, &self.target, &name, schema, existing.as_ref())?;
         for statement in &layout.statements {
@@ -266,7 +289,9 @@ fn execute(
         .collect();
     let mut changed = 0;
     for args in &run.rows {
-        for (index, (parameter, instant)) in run.statement.parameters.iter().zip(&instants).enumerate() {
+        for (index, (parameter, instant)) in
+            run.statement.parameters.iter().zip(&instants).enumerate()
+        {
             let value = args.value(*parameter);
             statement
                 .raw_bind_parameter(index + 1, stored(&value, *instant, scratch))
