@@ -23,7 +23,7 @@ use crate::sql::dialect::Dialect;
 use crate::sql::naming::{DEFAULT_SCHEMA, NameBook, TableName};
 use crate::sql::offsets::{Fence, OffsetStatements};
 use crate::sql::plan::{Plans, TablePlan};
-use crate::sql::table::layout;
+use crate::sql::table::{check_names, layout};
 
 /// So many statements are prepared at a time.
 const KEPT_STATEMENTS: usize = 2_048;
@@ -185,7 +185,8 @@ impl<'c> Transaction<'c> {
                     ));
                 }
             };
-            if !plans.contains(destination, schema) {
+            // A table that announces itself is looked at again.
+            if matches!(step, Step::Table { .. }) || !plans.contains(destination, schema) {
                 let name = names.name(self.client.target(), offset_table, destination)?;
                 let plan = self.bring_into_line(name, schema).await?;
                 plans.insert(destination, schema, plan);
@@ -232,6 +233,7 @@ impl<'c> Transaction<'c> {
         let client = self.client;
         let failed =
             |error| refused(client, format!("table {name} cannot be made or altered"), error);
+        check_names(&self.dialect, client.target(), &name, schema)?;
         let in_schema = name.schema.as_deref().unwrap_or(DEFAULT_SCHEMA);
         let existing = existing_table(client, in_schema, &name.table).await.map_err(failed)?;
         let layout = layout(&self.dialect, client.target(), &name, schema, existing.as_ref())?;

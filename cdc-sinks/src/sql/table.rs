@@ -60,7 +60,6 @@ pub(crate) fn layout<D: Dialect>(
     existing: Option<&ExistingTable>,
 ) -> Result<Layout<D::Bind>, SinkError> {
     let table = dialect.table(name);
-    check_names(dialect, target, name, schema)?;
     let mut layout = Layout { statements: Vec::new(), columns: Vec::new() };
     match existing {
         None => {
@@ -121,7 +120,8 @@ fn is_instant(data_type: &DataType) -> bool {
     }
 }
 
-fn check_names<D: Dialect>(
+/// Whether the target can have a table with this name and these columns, before anything is looked up by name.
+pub(crate) fn check_names<D: Dialect>(
     dialect: &D,
     target: &str,
     name: &TableName,

@@ -17,7 +17,7 @@ use crate::sql::dialect::Dialect;
 use crate::sql::naming::{NameBook, TableName};
 use crate::sql::offsets::{Fence, OffsetStatements, first_epoch};
 use crate::sql::plan::{Plans, TablePlan};
-use crate::sql::table::layout;
+use crate::sql::table::{check_names, layout};
 
 /// So many prepared statements are kept: a few for each table.
 const KEPT_STATEMENTS: usize = 2_048;
@@ -183,7 +183,8 @@ impl Writer {
     fn apply(&mut self, table: &TableFold<'_>) -> Result<(), SinkError> {
         for step in &table.steps {
             match step {
-                Step::Table { schema, .. } => self.prepare(table.destination, schema)?,
+                // A table that announces itself is looked at again.
+                Step::Table { schema, .. } => self.bring_into_line(table.destination, schema)?,
                 Step::Truncate { schema, .. } => {
                     self.prepare(table.destination, schema)?;
                     if let Some(plan) = self.plans.get_mut(table.destination, schema) {
@@ -243,12 +244,21 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes or alters the table, once a schema.
     fn prepare(&mut self, destination: &Destination, schema: &Schema) -> Result<(), SinkError> {
         if self.plans.contains(destination, schema) {
             return Ok(());
         }
+        self.bring_into_line(destination, schema)
+    }
+
+    /// Makes or alters a table.
+    fn bring_into_line(
+        &mut self,
+        destination: &Destination,
+        schema: &Schema,
+    ) -> Result<(), SinkError> {
         let name = self.names.name(&self.target, &self.offset_table, destination)?;
+        check_names(&Sqlite, &self.target, &name, schema)?;
         let refused = |error| {
             refused(&self.target, format!("table {name} cannot be made or altered"), &error)
         };
