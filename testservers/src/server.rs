@@ -181,8 +181,8 @@ impl PostgresServer {
         program::run(&mut start, "pg_ctl start", "install PostgreSQL").map(drop).map_err(|error| {
             let log = fs::read(&log).unwrap_or_default();
             let since = usize::try_from(before).ok().and_then(|before| log.get(before..));
-            match program::last_words(since.unwrap_or_default()) {
-                words if words.is_empty() => error,
+            match complaints(&String::from_utf8_lossy(since.unwrap_or_default())) {
+                detail if detail.is_empty() => error,
                 detail => Error::Program {
                     what: format!("starting PostgreSQL {}", self.record.version),
                     detail,
@@ -280,12 +280,15 @@ impl PostgresServer {
             Crash::Kill => {
                 let data = self.data_dir();
                 process::kill(&data)?;
-                // Where nobody reaps the dead, a new postmaster takes the old one for alive.
+                // A new postmaster takes one that is dead but not reaped for alive.
                 let pid = data.join("postmaster.pid");
                 let text = fs::read_to_string(&pid).unwrap_or_default();
                 let dead = text.lines().next().map(|pid| Path::new("/proc").join(pid.trim()));
                 if dead.is_some_and(|dead| dead.exists()) {
-                    fs::remove_file(&pid).tried("removing", &pid)?;
+                    let socket = format!(".s.PGSQL.{}.lock", self.port);
+                    for file in [pid, self.sockets.join(socket)] {
+                        fs::remove_file(&file).tried("removing", &file)?;
+                    }
                 }
                 Ok(())
             }
@@ -385,6 +388,23 @@ fn socket_folder(folder: &Path, port: u16, account: Account) -> Result<PathBuf> 
     Ok(sockets)
 }
 
+/// What a server's log says about why it did not start, in one line.
+fn complaints(log: &str) -> String {
+    let marks = ["FATAL:", "PANIC:", "could not", "invalid", "unrecognized", "syntax error"];
+    let severity = ["FATAL:  ", "PANIC:  ", "LOG:  ", "WARNING:  ", "HINT:  "];
+    let mut told: Vec<&str> = log
+        .lines()
+        .filter(|line| marks.iter().any(|mark| line.contains(mark)))
+        .map(|line| {
+            let text = severity.iter().find_map(|severity| line.split_once(severity));
+            text.map_or(line, |(_, text)| text)
+        })
+        .collect();
+    told.dedup();
+    told.truncate(3);
+    told.join("; ")
+}
+
 /// Percent-encodes all but the unreserved characters of RFC 3986.
 fn encode(text: &str) -> String {
     let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
@@ -400,6 +420,18 @@ fn encode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_cause_in_the_log_is_told_with_its_consequence() {
+        let log = "2026-01-01 UTC [7] LOG:  invalid value for parameter \"a\": \"b\"\n\
+                   2026-01-01 UTC [7] FATAL:  configuration file \"c\" contains errors\n\
+                   2026-01-01 UTC [7] LOG:  database system is shut down\n";
+        assert_eq!(
+            complaints(log),
+            "invalid value for parameter \"a\": \"b\"; configuration file \"c\" contains errors"
+        );
+        assert_eq!(complaints("2026-01-01 UTC [7] LOG:  starting\n"), "");
+    }
 
     #[test]
     fn names_are_percent_encoded_in_urls() {
