@@ -263,6 +263,16 @@ impl PostgresServer {
         self.folder.join("ca.pem")
     }
 
+    /// The environment in which tests share this server, and start others of the same version.
+    #[must_use]
+    pub fn variables(&self) -> [(&'static str, String); 3] {
+        [
+            ("CDC_TEST_POSTGRES_URL", self.url("postgres")),
+            ("CDC_TEST_POSTGRES_CA", self.ca_cert().to_string_lossy().into_owned()),
+            ("CDC_TEST_POSTGRES_BIN", self.bin_dir().to_string_lossy().into_owned()),
+        ]
+    }
+
     /// Whether the postmaster lives.
     #[must_use]
     pub fn is_running(&self) -> bool {
