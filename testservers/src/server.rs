@@ -174,6 +174,7 @@ impl PostgresServer {
         fs::write(&file, text).tried("writing", &file)?;
         let settings = options::render(&self.record.settings);
         self.write(&self.data_dir().join("throwaway.conf"), &settings)?;
+        self.forget_the_dead()?;
         let log = self.log_file();
         let before = fs::metadata(&log).map_or(0, |metadata| metadata.len());
         let mut start = self.pg_ctl("start");
@@ -189,6 +190,25 @@ impl PostgresServer {
                 },
             }
         })
+    }
+
+    /// Removes what a killed postmaster has left to keep others out: a new one takes one that is
+    /// dead but not reaped, or whose number somebody else has by now, for alive.
+    fn forget_the_dead(&self) -> Result<()> {
+        let data = self.data_dir();
+        let pid = data.join("postmaster.pid");
+        if !pid.exists() || self.is_running() {
+            return Ok(());
+        }
+        // Its children first, if any of them are left.
+        process::kill(&data)?;
+        for file in [pid, self.sockets.join(format!(".s.PGSQL.{}.lock", self.port))] {
+            match fs::remove_file(&file) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                result => result.tried("removing", &file)?,
+            }
+        }
+        Ok(())
     }
 
     fn lost_its_port(&self) -> bool {
@@ -287,21 +307,7 @@ impl PostgresServer {
     pub fn crash(&mut self, how: Crash) -> Result<()> {
         match how {
             Crash::Immediate => self.pg_ctl_stop("immediate"),
-            Crash::Kill => {
-                let data = self.data_dir();
-                process::kill(&data)?;
-                // A new postmaster takes one that is dead but not reaped for alive.
-                let pid = data.join("postmaster.pid");
-                let text = fs::read_to_string(&pid).unwrap_or_default();
-                let dead = text.lines().next().map(|pid| Path::new("/proc").join(pid.trim()));
-                if dead.is_some_and(|dead| dead.exists()) {
-                    let socket = format!(".s.PGSQL.{}.lock", self.port);
-                    for file in [pid, self.sockets.join(socket)] {
-                        fs::remove_file(&file).tried("removing", &file)?;
-                    }
-                }
-                Ok(())
-            }
+            Crash::Kill => process::kill(&self.data_dir()),
         }
     }
 
