@@ -39,8 +39,7 @@ fn duplicates(tree: &str, skip: &[Skip]) -> BTreeMap<String, BTreeSet<String>> {
         let mut words = line.split_whitespace();
         let (Some(name), Some(version)) = (words.next(), words.next()) else { continue };
         let version = version.trim_start_matches('v');
-        let entry = format!("{name}@{version}");
-        if skip.iter().all(|skip| skip.package != entry) {
+        if !skip.iter().any(|skip| skip.covers(name, version)) {
             found.entry(name.to_owned()).or_default().insert(version.to_owned());
         }
     }

@@ -30,10 +30,20 @@ pub(super) struct Bans {
 /// A version that may stand beside another one of the same crate.
 #[derive(Debug, Deserialize)]
 pub(super) struct Skip {
-    /// `name@version`.
+    /// `name@version`, the version whole or its first numbers.
     #[serde(rename = "crate")]
     pub(super) package: String,
     pub(super) reason: String,
+}
+
+impl Skip {
+    /// Whether this is about that version of that crate.
+    pub(super) fn covers(&self, name: &str, version: &str) -> bool {
+        self.package.split_once('@').is_some_and(|(skipped, numbers)| {
+            let rest = version.strip_prefix(numbers);
+            skipped == name && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    }
 }
 
 impl Policy {
@@ -56,6 +66,14 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_version_is_covered_by_its_first_numbers_but_not_by_half_of_one() {
+        let skip = Skip { package: "a@0.2".to_owned(), reason: String::new() };
+        assert!(skip.covers("a", "0.2") && skip.covers("a", "0.2.17"));
+        assert!(!skip.covers("a", "0.20.1") && !skip.covers("a", "0.3.0"));
+        assert!(!skip.covers("b", "0.2.17"));
+    }
 
     #[test]
     fn an_exception_needs_a_reason() {
