@@ -6,8 +6,8 @@
 //!
 //! ```text
 //! cargo xtask fuzz [--seconds N] [TARGET...]
-//! cargo run --profile fuzz -p cdc-fuzz -- TARGET [--seconds N] [--seed N]
-//! cargo run --profile fuzz -p cdc-fuzz -- TARGET --replay FILE
+//! cargo run --profile fuzzing -p cdc-fuzz -- TARGET [--seconds N] [--seed N]
+//! cargo run --profile fuzzing -p cdc-fuzz -- TARGET --replay FILE
 //! ```
 
 mod driver;
@@ -57,7 +57,7 @@ fn command(arguments: &[String]) -> Result<(), String> {
         }
     }
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let failures = here.join("../target/fuzz");
+    let failures = here.parent().unwrap_or(here).join("target/fuzz");
     match replay {
         Some(file) => driver::replay(target, Path::new(file)),
         None => driver::Run {

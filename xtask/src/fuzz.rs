@@ -17,7 +17,7 @@ A target is one line in fuzz/src/main.rs.
 ";
 
 /// Builds and runs `cdc-fuzz`, optimised and with overflow checks.
-const PROGRAM: [&str; 6] = ["run", "--quiet", "--profile=fuzz", "--package", "cdc-fuzz", "--"];
+const PROGRAM: [&str; 6] = ["run", "--quiet", "--profile=fuzzing", "--package", "cdc-fuzz", "--"];
 
 pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     let seconds: u64 = arguments.value("--seconds")?.unwrap_or(30);
@@ -45,7 +45,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
         if !cargo::succeeds(&mut command)? {
             return Err(Failure::new(format!(
                 "the fuzz target {target} failed: its input is the newest file \
-                 target/fuzz/{target}*.hex; run it with `cargo run --profile fuzz -p cdc-fuzz -- \
+                 target/fuzz/{target}*.hex; run it with `cargo run --profile fuzzing -p cdc-fuzz -- \
                  {target} --replay FILE`"
             )));
         }
