@@ -10,6 +10,7 @@ mod event;
 mod offset;
 pub mod offset_store;
 mod origin;
+pub mod pipeline;
 mod row;
 mod schema;
 mod sink;
@@ -27,6 +28,7 @@ pub use event::{
 };
 pub use offset::Offset;
 pub use origin::{Origin, ReplicationOrigin, SnapshotMark, TransactionId, TransactionOrigin};
+pub use pipeline::{Handle, Pipeline, PipelineBuilder, RetryPolicy};
 pub use row::Row;
 pub use schema::{Field, NativeType, Schema, SchemaBuilder, TableId};
 pub use sink::{Ack, Delivery, Outcome, Sink, TransactionalSink};
