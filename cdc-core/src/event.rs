@@ -191,10 +191,10 @@ impl Change {
         let mut key = self.row()?.key()?;
         if let Some(old) = self.before.as_ref().and_then(Row::key) {
             for index in 0..key.len() {
-                if key.get(index).is_some_and(|value| value.is_unavailable()) {
-                    if let Some(value) = old.value(index) {
-                        key.set(index, value);
-                    }
+                if key.get(index).is_some_and(|value| value.is_unavailable())
+                    && let Some(value) = old.value(index)
+                {
+                    key.set(index, value);
                 }
             }
         }

@@ -16,6 +16,8 @@ mod schema;
 mod sink;
 mod source;
 pub mod status;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 mod transform;
 pub mod value;
 

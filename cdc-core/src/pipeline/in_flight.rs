@@ -82,6 +82,7 @@ impl<T> InFlight<T> {
     }
 
     /// Whether a write failed since the last restart.
+    #[cfg(test)]
     pub(crate) fn has_failed(&self) -> bool {
         self.failed
     }
