@@ -140,6 +140,15 @@ pub trait Positions: Send + Sync + fmt::Debug {
     /// As [`Positions::compare`].
     fn coverage(&self, offset: Option<&Offset>) -> Result<Box<dyn Coverage>>;
 
+    /// The offset of one sink that has everything up to `reached`, the end of a batch, and had `own` when it was loaded.
+    ///
+    /// They differ while an offset carries what a snapshot shows: a sink that was past the snapshot already was spared
+    /// its rows, so its offset must not say that it has them; it carries on what its own offset said. The default is `reached`.
+    fn for_sink(&self, own: Option<&Offset>, reached: &Offset) -> Result<Offset> {
+        let _ = own;
+        Ok(reached.clone())
+    }
+
     /// The offset that is reached right after one event of a batch, where the source has one between batches: what a
     /// consumer that acknowledges single events resumes from. `before` is the offset of the batch before.
     fn offset_after(&self, before: &Offset, origin: &Origin) -> Option<Offset> {

@@ -7,7 +7,10 @@ use cdc_core::testkit::{Fault, MemoryLog, MemoryTarget, eventually, shop};
 use cdc_core::{BatchLimits, Change, Error, Pipeline, PipelineBuilder, RetryPolicy};
 
 fn small_batches(builder: PipelineBuilder) -> PipelineBuilder {
-    builder.limits(BatchLimits { max_events: 2, ..BatchLimits::default() })
+    let millis = std::time::Duration::from_millis;
+    builder
+        .limits(BatchLimits { max_events: 2, ..BatchLimits::default() })
+        .retry(RetryPolicy { base: millis(1), max: millis(10) })
 }
 
 /// A log whose changes depend on their order: keys are swapped, rows deleted and made again.
@@ -149,7 +152,6 @@ async fn the_store_resumes_a_sink_that_keeps_no_offset() {
         small_batches(Pipeline::builder("copy", log.source()))
             .sink(target.idempotent("target"))
             .offsets(Arc::clone(&store))
-            .retry(RetryPolicy::default())
             .until_caught_up()
             .build()
             .unwrap()

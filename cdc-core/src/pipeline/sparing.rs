@@ -17,6 +17,8 @@ pub(crate) struct Preparation {
     chain: Chain,
     coverage: Box<dyn Coverage>,
     positions: Arc<dyn Positions>,
+    /// What the sink had when it was loaded.
+    own: Option<Offset>,
     /// The sink's offset while the reader is behind it: its offset never goes back.
     ahead: Option<Offset>,
     refuse_partial_moves: bool,
@@ -39,7 +41,8 @@ impl Preparation {
             Some(own) if !positions.before_first_event(own)? => Some(own.clone()),
             _ => None,
         };
-        Ok(Preparation { sink, chain, coverage, positions, ahead, refuse_partial_moves })
+        let own = own.cloned();
+        Ok(Preparation { sink, chain, coverage, positions, own, ahead, refuse_partial_moves })
     }
 
     /// The sink was loaded again and has this offset now.
@@ -48,6 +51,7 @@ impl Preparation {
     /// When it is not an offset of the source.
     pub(crate) fn reload(&mut self, own: Option<&Offset>) -> Result<()> {
         self.coverage = self.positions.coverage(own)?;
+        self.own = own.cloned();
         Ok(())
     }
 
@@ -68,12 +72,12 @@ impl Preparation {
         } else {
             None
         };
-        let mut offset = None;
+        let mut offset = self.positions.for_sink(self.own.as_ref(), &batch.offset)?;
         if let Some(ahead) = &self.ahead {
             match self.positions.compare(&batch.offset, ahead)? {
                 Some(Ordering::Greater) => self.ahead = None,
                 Some(_) if events.as_ref().unwrap_or(&batch.events).is_empty() => return Ok(None),
-                Some(_) => offset = Some(ahead.clone()),
+                Some(_) => offset = ahead.clone(),
                 None => {
                     return Err(Error::configuration(format!(
                         "the offset {} of sink {} and the offset {} of the log have no order",
@@ -83,12 +87,12 @@ impl Preparation {
                 }
             }
         }
-        let prepared = if events.is_none() && offset.is_none() && self.chain.is_empty() {
+        let prepared = if events.is_none() && offset == batch.offset && self.chain.is_empty() {
             Arc::clone(batch)
         } else {
             let events = self.chain.apply(events.unwrap_or_else(|| batch.events.clone()))?;
             Arc::new(Batch {
-                offset: offset.unwrap_or_else(|| batch.offset.clone()),
+                offset,
                 bytes: events.iter().map(ChangeEvent::size).sum(),
                 events,
                 audience: batch.audience.clone(),

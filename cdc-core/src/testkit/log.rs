@@ -41,6 +41,8 @@ struct State {
     faults: Vec<(Moment, Error)>,
     released: Option<Offset>,
     released_commit: u64,
+    /// The transaction after which the slot was made.
+    slot: Option<u64>,
     requests: Vec<Request>,
     takes_requests: bool,
     starts: Vec<Option<Offset>>,
@@ -241,10 +243,14 @@ impl MemorySource {
         self.stage = match resume {
             None if self.snapshot => Stage::Intent,
             None => Stage::Streaming(Position::streaming(0, None, 0)),
-            Some(Position { phase: OffsetPhase::Intent, .. }) => Stage::Slot,
-            Some(Position { phase: OffsetPhase::Snapshot, commit, .. }) => {
+            Some(Position { phase: OffsetPhase::Intent, .. }) if state.slot.is_none() => {
+                Stage::Slot
+            }
+            Some(Position { phase: OffsetPhase::Intent | OffsetPhase::Snapshot, .. }) => {
+                // The slot is kept, whatever was saved of it: another sink may need what came after it.
+                let from = state.slot.unwrap_or(now);
                 let events = self.read_tables(state, true);
-                Stage::Snapshot { events, from: commit, shown: now, rows: 0 }
+                Stage::Snapshot { events, from, shown: now, rows: 0 }
             }
             Some(position) => {
                 if position.commit < state.released_commit {
@@ -275,6 +281,7 @@ impl MemorySource {
             Stage::IntentGiven | Stage::Slot => {
                 let now = state.transactions.len() as u64;
                 let again = matches!(self.stage, Stage::Slot);
+                state.slot = Some(now);
                 let events = self.read_tables(state, again);
                 self.stage = Stage::Snapshot { events, from: now, shown: now, rows: 0 };
                 let offset = Position::snapshot(now, 0).offset();

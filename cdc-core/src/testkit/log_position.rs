@@ -30,8 +30,13 @@ pub(super) struct Position {
 
 impl Position {
     pub(super) fn streaming(commit: u64, index: Option<u64>, shown_until: u64) -> Self {
-        let shown_until = if shown_until > commit { shown_until } else { 0 };
-        Position { phase: Phase::Streaming, commit, index, shown_until }
+        Position { phase: Phase::Streaming, commit, index, shown_until: 0 }.with_shown(shown_until)
+    }
+
+    /// What a snapshot showed is kept until the stream is past it.
+    fn with_shown(self, until: u64) -> Self {
+        let past = self.phase != Phase::Streaming || self.next() > (until, u64::MAX);
+        Position { shown_until: if past { 0 } else { until }, ..self }
     }
 
     pub(super) fn snapshot(commit: u64, rows: u64) -> Self {
@@ -118,6 +123,16 @@ impl Positions for LogPositions {
         Ok(Box::new(Covered(position.filter(|position| position.phase == Phase::Streaming))))
     }
 
+    fn for_sink(&self, own: Option<&Offset>, reached: &Offset) -> Result<Offset> {
+        match own.map(Position::of).transpose()? {
+            Some(own) if own.phase == Phase::Streaming => {
+                let reached = Position::of(reached)?;
+                Ok(Position { shown_until: 0, ..reached }.with_shown(own.shown_until).offset())
+            }
+            _ => Ok(reached.clone()),
+        }
+    }
+
     fn offset_after(&self, before: &Offset, origin: &Origin) -> Option<Offset> {
         if origin.snapshot.is_snapshot() {
             return None;
@@ -137,6 +152,6 @@ impl Coverage for Covered {
         let [commit, _] = origin.transaction.position;
         origin.snapshot.is_snapshot()
             || (commit, origin.index) < position.next()
-            || (origin.shown_by_snapshot && commit <= position.shown_until)
+            || commit <= position.shown_until
     }
 }
