@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::chain::Chain;
 use super::handle::Control;
 use super::retry::RetryPolicy;
-use super::{Pipeline, SinkSlot, SourceSlot, StoreSlot};
+use super::{Pipeline, SinkSlot, SourceSlot, StoreSlot, Target};
 use crate::batch::BatchLimits;
 use crate::error::{Error, Result};
 use crate::offset_store::OffsetStore;
@@ -25,6 +25,7 @@ pub(crate) struct Settings {
     pub(crate) stop_timeout: Duration,
     pub(crate) wait_for_takeover: bool,
     pub(crate) until_caught_up: bool,
+    pub(crate) table_events: bool,
     pub(crate) retry: RetryPolicy,
 }
 
@@ -38,6 +39,7 @@ impl Default for Settings {
             stop_timeout: Duration::from_secs(30),
             wait_for_takeover: true,
             until_caught_up: false,
+            table_events: false,
             retry: RetryPolicy::default(),
         }
     }
@@ -85,7 +87,11 @@ impl PipelineBuilder {
         sink: impl Sink + 'static,
     ) -> Self {
         let chain = Chain::new(transforms);
-        self.sinks.push(SinkSlot { name: sink.name().into(), sink: Box::new(sink), chain });
+        self.sinks.push(SinkSlot {
+            name: sink.name().into(),
+            target: Target::Sink(Box::new(sink)),
+            chain,
+        });
         self
     }
 
@@ -160,8 +166,9 @@ impl PipelineBuilder {
                 .remedy("offsets are kept by the name of the sink, so give each its own"));
         }
         for slot in &mut self.sinks {
-            let says = slot.sink.delivery() == Delivery::Transactional;
-            if says != slot.sink.transactional().is_some() {
+            let Target::Sink(sink) = &mut slot.target else { continue };
+            let says = sink.delivery() == Delivery::Transactional;
+            if says != sink.transactional().is_some() {
                 return Err(Error::configuration(format!(
                     "pipeline {}: sink {} does not say whether it is transactional: delivery() and transactional() differ",
                     self.name, slot.name
@@ -196,7 +203,7 @@ impl PipelineBuilder {
         Ok(())
     }
 
-    fn error(&self, message: impl std::fmt::Display) -> Error {
+    pub(super) fn error(&self, message: impl std::fmt::Display) -> Error {
         Error::configuration(format!("pipeline {}: {message}", self.name))
     }
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::handle::Control;
 use super::retry::RetryPolicy;
 use super::saving::SharedLedger;
 use super::stop::StopSignal;
@@ -23,9 +24,15 @@ pub(crate) struct RunContext {
     pub(crate) positions: Arc<dyn Positions>,
     pub(crate) progress: Progress,
     pub(crate) retry: RetryPolicy,
+    pub(crate) control: Arc<Control>,
 }
 
 impl RunContext {
+    /// Notes the error that ends the pipeline, before its parts come down.
+    pub(crate) fn fail(&self, error: &Error) {
+        self.control.fail(error);
+    }
+
     /// Closes something, but does not wait for ever: everything that counts is saved by then.
     pub(crate) async fn close_in_time(
         &self,

@@ -1,6 +1,6 @@
 //! The handle to a running pipeline.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -20,6 +20,7 @@ pub(crate) struct Control {
     pub(crate) ledger: Arc<SharedLedger>,
     pub(crate) paused: watch::Sender<bool>,
     pub(crate) commands: mpsc::Sender<Command>,
+    failure: Mutex<Option<Error>>,
 }
 
 /// Requests that wait for the reader.
@@ -34,8 +35,21 @@ impl Control {
             ledger: Arc::default(),
             paused: watch::Sender::new(false),
             commands,
+            failure: Mutex::default(),
         };
         (control, receiver)
+    }
+
+    /// Notes the first error that ends the pipeline.
+    pub(crate) fn fail(&self, error: &Error) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.get_or_insert_with(|| error.duplicate());
+    }
+
+    /// The error that ended the pipeline.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.as_ref().map(Error::duplicate)
     }
 }
 

@@ -86,11 +86,6 @@ impl Ledger {
         }
     }
 
-    /// The offset of a sink.
-    pub(crate) fn own(&self, sink: usize) -> Option<&Offset> {
-        self.sinks.get(sink).and_then(|entry| entry.own.as_ref())
-    }
-
     /// Whether a store would learn something new.
     pub(crate) fn is_unsaved(&self) -> bool {
         self.sinks

@@ -8,6 +8,7 @@
 //! `reader` numbers batches and goes on after what is queued; `queue` bounds memory; `sparing` withholds what a sink
 //! has; `in_flight` finds what is durable without a gap; `ledger` what is saved everywhere; `saving` releases the source.
 
+mod acknowledged;
 mod builder;
 mod chain;
 mod context;
@@ -23,6 +24,7 @@ mod sink_task;
 mod sparing;
 mod start;
 mod stop;
+mod stream;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -32,6 +34,7 @@ use tokio::sync::mpsc;
 pub use builder::PipelineBuilder;
 pub use handle::Handle;
 pub use retry::RetryPolicy;
+pub use stream::EventStream;
 
 use crate::error::Result;
 use crate::offset_store::OffsetStore;
@@ -63,8 +66,14 @@ struct StoreSlot(Arc<dyn OffsetStore>);
 /// A sink with its own chain.
 struct SinkSlot {
     name: Arc<str>,
-    sink: Box<dyn Sink>,
+    target: Target,
     chain: Chain,
+}
+
+/// Where a chain ends.
+enum Target {
+    Sink(Box<dyn Sink>),
+    Stream(stream::StreamFeed),
 }
 
 impl Pipeline {

@@ -46,6 +46,9 @@ impl Reader {
             () = context.stop.reached(Stage::Stopping) => Ok(()),
             result = self.read() => result,
         };
+        if let Err(error) = &result {
+            context.fail(error);
+        }
         (self.source, result)
     }
 

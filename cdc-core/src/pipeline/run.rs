@@ -16,7 +16,8 @@ use super::sink_task::SinkTask;
 use super::sparing::Preparation;
 use super::start::{SinkStart, resume_offset};
 use super::stop::Stage;
-use super::{Pipeline, SinkSlot, SourceSlot, StoreSlot};
+use super::stream::StreamTask;
+use super::{Pipeline, SinkSlot, SourceSlot, StoreSlot, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::Offset;
 use crate::offset_store::{OffsetStore, SinkOffsets};
@@ -61,6 +62,7 @@ async fn run_to_end(mut pipeline: Pipeline) -> Result<()> {
         positions: pipeline.source.0.positions(),
         progress: pipeline.control.progress.clone(),
         retry: pipeline.settings.retry,
+        control: Arc::clone(&pipeline.control),
     });
     let started = tokio::select! {
         biased;
@@ -70,9 +72,14 @@ async fn run_to_end(mut pipeline: Pipeline) -> Result<()> {
     let started = match started {
         Some(Ok(started)) => started,
         ended => {
+            if let Some(Err(error)) = &ended {
+                context.fail(error);
+            }
             for slot in &mut pipeline.sinks {
-                // The error that ended the start is the one to report.
-                let _ = context.close_in_time(&slot.name, slot.sink.close()).await;
+                if let Target::Sink(sink) = &mut slot.target {
+                    // The error that ended the start is the one to report.
+                    let _ = context.close_in_time(&slot.name, sink.close()).await;
+                }
             }
             let closed = close(&context, pipeline.store.as_ref(), &mut pipeline.source).await;
             return match ended {
@@ -132,7 +139,8 @@ async fn start(pipeline: &mut Pipeline, context: &Arc<RunContext>) -> Result<Sta
     for slot in &mut pipeline.sinks {
         let known = !stored.is_empty() || sinks.iter().any(|sink| sink.committed.is_some());
         sinks.push(open_sink(slot, context, known).await?);
-        let same = slot.sink.identity().zip(pipeline.source.0.identity());
+        let Target::Sink(sink) = &slot.target else { continue };
+        let same = sink.identity().zip(pipeline.source.0.identity());
         if let Some((target, source)) = same
             && target == source
         {
@@ -245,8 +253,9 @@ async fn acquire(
 /// Whether the pipeline ran before, asked without fencing an instance that runs.
 async fn any_sink_has_offset(sinks: &mut [SinkSlot], pipeline: &str) -> bool {
     for slot in sinks {
-        if slot.sink.open().await.is_ok()
-            && let Some(sink) = slot.sink.transactional()
+        if let Target::Sink(sink) = &mut slot.target
+            && sink.open().await.is_ok()
+            && let Some(sink) = sink.transactional()
             && let Ok(Some(_)) = sink.peek(pipeline).await
         {
             return true;
@@ -256,12 +265,16 @@ async fn any_sink_has_offset(sinks: &mut [SinkSlot], pipeline: &str) -> bool {
 }
 
 async fn open_sink(slot: &mut SinkSlot, context: &RunContext, known: bool) -> Result<SinkStart> {
-    let keeps_offset = slot.sink.delivery() == Delivery::Transactional;
+    let name = slot.name.to_string();
+    let Target::Sink(sink) = &mut slot.target else {
+        return Ok(SinkStart { name, keeps_offset: false, committed: None });
+    };
+    let keeps_offset = sink.delivery() == Delivery::Transactional;
     let mut backoff = Backoff::new(context.retry);
     loop {
         let attempt = async {
-            slot.sink.open().await?;
-            match slot.sink.transactional() {
+            sink.open().await?;
+            match sink.transactional() {
                 Some(sink) => sink.load(&context.pipeline).await,
                 None => Ok(None),
             }
@@ -271,7 +284,7 @@ async fn open_sink(slot: &mut SinkSlot, context: &RunContext, known: bool) -> Re
                 if backoff.reset() {
                     context.progress.set_error(None);
                 }
-                return Ok(SinkStart { name: slot.name.to_string(), keeps_offset, committed });
+                return Ok(SinkStart { name, keeps_offset, committed });
             }
             Err(error) if error.is_transient() && (known || !error.is_unreachable()) => {
                 wait_after(context, &error, &mut backoff).await;
@@ -294,26 +307,32 @@ fn spawn_tasks(
         let own = sink.offset(&started.stored).cloned();
         let (sender, receiver) = queue(pipeline.settings.queue_bytes);
         queues.push(sender);
-        let preparation = Preparation::new(
-            Arc::clone(&slot.name),
-            slot.chain,
-            Arc::clone(&context.positions),
-            own.as_ref(),
-            slot.sink.delivery() == Delivery::Idempotent,
-        )?;
+        let idempotent =
+            matches!(&slot.target, Target::Sink(sink) if sink.delivery() == Delivery::Idempotent);
+        let (name, positions) = (Arc::clone(&slot.name), Arc::clone(&context.positions));
+        let preparation = Preparation::new(name, slot.chain, positions, own.as_ref(), idempotent)?;
         context.progress.update_sink(index, |status| status.durable.clone_from(&own));
-        let task = SinkTask {
-            index,
-            name: slot.name,
-            sink: slot.sink,
-            keeps_offset: sink.keeps_offset,
-            preparation,
-            own,
-            queue: receiver,
-            max_in_flight: pipeline.settings.max_in_flight,
-            context: Arc::clone(context),
-        };
-        tasks.spawn(async move { Ended::Sink(task.run().await) });
+        let context = Arc::clone(context);
+        match slot.target {
+            Target::Sink(target) => {
+                let task = SinkTask {
+                    index,
+                    name: slot.name,
+                    sink: target,
+                    keeps_offset: sink.keeps_offset,
+                    preparation,
+                    own,
+                    queue: receiver,
+                    max_in_flight: pipeline.settings.max_in_flight,
+                    context,
+                };
+                tasks.spawn(async move { Ended::Sink(task.run().await) });
+            }
+            Target::Stream(feed) => {
+                let task = StreamTask { feed, preparation, own, queue: receiver, context };
+                tasks.spawn(async move { Ended::Sink(task.run().await) });
+            }
+        }
     }
     let reader = Reader {
         source: pipeline.source.0,

@@ -123,11 +123,6 @@ impl SharedLedger {
         self.lock().ledger.durable_part(sink, own);
         self.changed.notify_one();
     }
-
-    /// The offset of a sink.
-    pub(crate) fn own(&self, sink: usize) -> Option<Offset> {
-        self.lock().ledger.own(sink).cloned()
-    }
 }
 
 impl Goal {
