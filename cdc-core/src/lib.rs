@@ -11,11 +11,14 @@ pub mod fold;
 mod offset;
 pub mod offset_store;
 mod origin;
+pub mod pipeline;
 mod row;
 mod schema;
 mod sink;
 mod source;
 pub mod status;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 mod transform;
 pub mod value;
 
@@ -28,6 +31,7 @@ pub use event::{
 };
 pub use offset::Offset;
 pub use origin::{Origin, ReplicationOrigin, SnapshotMark, TransactionId, TransactionOrigin};
+pub use pipeline::{EventStream, Handle, Pipeline, PipelineBuilder, RetryPolicy};
 pub use row::Row;
 pub use schema::{Field, NativeType, Schema, SchemaBuilder, TableId};
 pub use sink::{Ack, Delivery, Outcome, Sink, TransactionalSink};

@@ -1,6 +1,7 @@
 //! Where the offsets of sinks that cannot keep their own are saved.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -38,4 +39,20 @@ pub trait OffsetStore: Send + Sync {
 
     /// Lets another writer in.
     async fn close(&self, pipeline: &str) -> Result<()>;
+}
+
+#[async_trait]
+impl<S: OffsetStore + ?Sized> OffsetStore for Arc<S> {
+    async fn open(&self, pipeline: &str) -> Result<SinkOffsets> {
+        (**self).open(pipeline).await
+    }
+    async fn save(&self, pipeline: &str, offsets: &SinkOffsets) -> Result<()> {
+        (**self).save(pipeline, offsets).await
+    }
+    async fn forget(&self, pipeline: &str) -> Result<()> {
+        (**self).forget(pipeline).await
+    }
+    async fn close(&self, pipeline: &str) -> Result<()> {
+        (**self).close(pipeline).await
+    }
 }

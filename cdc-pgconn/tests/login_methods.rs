@@ -1,6 +1,9 @@
 //! The methods of `pg_hba.conf`, on a server of the test's own: `CDC_TEST_POSTGRES_PRIVATE_URL` names one, as a
 //! superuser with a password over TCP. Its `pg_hba.conf` and `ssl_ca_file` are changed, and changed back.
 
+// The whole crate is a test; clippy knows only its functions marked as such.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod server;
 
 use std::os::unix::fs::PermissionsExt;
