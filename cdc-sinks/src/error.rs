@@ -9,24 +9,8 @@ use cdc_core::{Error, ErrorKind};
 #[non_exhaustive]
 pub enum SinkError {
     /// A column of the target cannot hold what the source's column holds.
-    #[error(
-        "{target}: column {column:?} of table {table} has the type {target_type} and cannot hold {source_type} without loss; \
-         {remedy}"
-    )]
-    TypeConflict {
-        /// The sink.
-        target: String,
-        /// The target's table.
-        table: String,
-        /// The column.
-        column: String,
-        /// Its type in the target.
-        target_type: String,
-        /// Its type at the source.
-        source_type: String,
-        /// What to do.
-        remedy: String,
-    },
+    #[error(transparent)]
+    TypeConflict(Box<TypeConflict>),
     /// Two destinations have one table in the target.
     #[error(
         "{target}: the tables {first} and {second} would both be written to {table}; \
@@ -111,11 +95,32 @@ pub enum SinkError {
     Event(#[from] Error),
 }
 
+/// A column of the target that cannot hold what the source's column holds.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{target}: column {column:?} of table {table} has the type {target_type} and cannot hold {source_type} without loss; \
+     {remedy}"
+)]
+pub struct TypeConflict {
+    /// The sink.
+    pub target: String,
+    /// The target's table.
+    pub table: String,
+    /// The column.
+    pub column: String,
+    /// Its type in the target.
+    pub target_type: String,
+    /// Its type at the source.
+    pub source_type: String,
+    /// What to do.
+    pub remedy: String,
+}
+
 impl SinkError {
     /// What the pipeline does about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            SinkError::TypeConflict { .. }
+            SinkError::TypeConflict(_)
             | SinkError::NameCollision { .. }
             | SinkError::NoUniqueKey { .. }
             | SinkError::Name { .. } => ErrorKind::Configuration,

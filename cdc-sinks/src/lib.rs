@@ -35,7 +35,7 @@ mod sql;
 mod sqlite;
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use error::SinkError;
+pub use error::{SinkError, TypeConflict};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresSink, PostgresSinkBuilder};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -1,5 +1,10 @@
 //! What the PostgreSQL sink does with events, seen by SQL on a real server (`CDC_TEST_POSTGRES_URL`).
 #![cfg(feature = "postgres")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where something is not as it should be"
+)]
 
 mod feed;
 

@@ -1,5 +1,10 @@
 //! What the SQLite sink does with events, seen by SQL.
 #![cfg(feature = "sqlite")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where something is not as it should be"
+)]
 
 mod feed;
 

@@ -90,6 +90,7 @@ pub(crate) enum Fit {
     /// It can.
     Holds,
     /// It can once it has this type, and no value that is there changes.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "SQLite alters no types"))]
     Widen(String),
     /// It cannot.
     Conflict,

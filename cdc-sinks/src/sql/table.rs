@@ -6,7 +6,7 @@ use cdc_core::{DataType, Schema};
 
 use super::dialect::{Dialect, Fit, quote};
 use super::naming::TableName;
-use crate::error::SinkError;
+use crate::error::{SinkError, TypeConflict};
 
 /// A table as it is in the target.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +31,10 @@ pub(crate) struct ExistingColumn {
 
 /// A column that the source has, as it will be in the target.
 #[derive(Debug, Clone)]
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(dead_code, reason = "SQLite's parameters have neither names nor types")
+)]
 pub(crate) struct Column<B> {
     pub(crate) name: Arc<str>,
     pub(crate) quoted: String,
@@ -256,12 +260,12 @@ fn conflict<D: Dialect>(
     };
     let source_type =
         field.native.as_ref().map_or_else(|| field.data_type().to_string(), |n| n.name.to_string());
-    SinkError::TypeConflict {
+    SinkError::TypeConflict(Box::new(TypeConflict {
         target: target.to_owned(),
         table: name.to_string(),
         column: there.name.clone(),
         target_type: there.type_name.clone(),
         source_type,
         remedy,
-    }
+    }))
 }

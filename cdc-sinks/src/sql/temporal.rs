@@ -60,7 +60,7 @@ fn write_fraction(out: &mut impl Write, fraction: u64, digits: u32) -> Result {
         return Ok(());
     }
     let (mut fraction, mut digits) = (fraction, digits as usize);
-    while fraction % 10 == 0 {
+    while fraction.is_multiple_of(10) {
         fraction /= 10;
         digits -= 1;
     }
@@ -96,7 +96,7 @@ pub(crate) fn write_time_tz(out: &mut impl Write, time: TimeTz) -> Result {
     let offset = time.offset_seconds.unsigned_abs();
     let sign = if time.offset_seconds < 0 { '-' } else { '+' };
     write!(out, "{sign}{:02}:{:02}", offset / 3_600, offset / 60 % 60)?;
-    if offset % 60 != 0 {
+    if !offset.is_multiple_of(60) {
         write!(out, ":{:02}", offset % 60)?;
     }
     Ok(())

@@ -146,8 +146,11 @@ pub fn assert_error(error: &cdc_core::Error, kind: ErrorKind, words: &[&str]) {
     }
 }
 
+/// A text a column, in rows.
+pub type Texts = Vec<Vec<Option<&'static str>>>;
+
 /// A column of every type with its hardest values, and what a target without such a type keeps as text.
-pub fn all_types() -> (Table, Vec<Vec<Value>>, Vec<Vec<Option<&'static str>>>) {
+pub fn all_types() -> (Table, Vec<Vec<Value>>, Texts) {
     let decimal = |text: &str| Value::Decimal(text.parse::<Decimal>().unwrap());
     let micro = TimeUnit::Micro;
     let int_array = Arc::new(ValueType::optional(DataType::Int32));
