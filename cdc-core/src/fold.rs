@@ -14,6 +14,7 @@
 //! Nothing here does I/O, and rows are borrowed from the batch wherever they need not be merged.
 
 mod key;
+mod places;
 mod step;
 mod table;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
+use std::hash::RandomState;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -32,6 +34,7 @@ use crate::schema::Schema;
 use crate::value::{Value, ValueRef};
 
 pub use key::Key;
+use places::Places;
 pub use step::{KeyFold, Move, RowSet, RowWithoutKey, RowsWithoutKey, Step, TableFold, Write};
 use table::TableFolder;
 
@@ -69,8 +72,13 @@ use table::TableFolder;
 pub struct Folder {
     /// Schemas of unwrapped rows with the key of their event, by the ids of the two.
     keyed: HashMap<(u64, u64), Arc<Schema>>,
+    /// Memory of the batch before.
+    spare: Vec<Places>,
+    hashing: RandomState,
 }
 
+/// So many tables of a batch leave their memory for the next.
+const KEPT_PLACES: usize = 16;
 /// So many schemas of unwrapped rows are kept; more exist only where every row brings a schema of its own.
 const KEPT_SCHEMAS: usize = 1_024;
 
@@ -98,7 +106,9 @@ impl Folder {
                 None => match index_of.entry(&event.destination) {
                     Entry::Occupied(entry) => *entry.get(),
                     Entry::Vacant(entry) => {
-                        tables.push(TableFolder::new(&event.destination));
+                        let places = self.spare.pop().unwrap_or_default();
+                        let hashing = self.hashing.clone();
+                        tables.push(TableFolder::new(&event.destination, places, hashing));
                         *entry.insert(tables.len() - 1)
                     }
                 },
@@ -108,11 +118,17 @@ impl Folder {
                 self.add(table, number, event)?;
             }
         }
-        Ok(tables
-            .into_iter()
-            .map(TableFolder::finish)
-            .filter(|table| !table.steps.is_empty())
-            .collect())
+        let mut folded = Vec::with_capacity(tables.len());
+        for table in tables {
+            let (table, places) = table.finish();
+            if self.spare.len() < KEPT_PLACES {
+                self.spare.push(places);
+            }
+            if !table.steps.is_empty() {
+                folded.push(table);
+            }
+        }
+        Ok(folded)
     }
 
     fn add<'a>(

@@ -1,10 +1,11 @@
 //! The fold of one table: the step that is open, and what closes it.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use super::key::Key;
+use super::places::Places;
 use super::step::{KeyFold, Move, RowSet, RowWithoutKey, RowsWithoutKey, Step, TableFold, Write};
 use crate::event::Destination;
 use crate::row::Row;
@@ -16,21 +17,23 @@ pub(super) struct TableFolder<'a> {
     /// The set that takes rows now. It becomes a step when something else comes.
     open: Option<RowSet<'a>>,
     /// Where each key stands in the open set.
-    places: HashMap<Key<'a>, usize>,
+    places: Places,
+    hashing: RandomState,
 }
 
 impl<'a> TableFolder<'a> {
-    pub(super) fn new(destination: &'a Destination) -> Self {
-        TableFolder { destination, steps: Vec::new(), open: None, places: HashMap::new() }
+    /// `places` is empty; it is given back by [`finish`](TableFolder::finish).
+    pub(super) fn new(destination: &'a Destination, places: Places, hashing: RandomState) -> Self {
+        TableFolder { destination, steps: Vec::new(), open: None, places, hashing }
     }
 
     pub(super) fn destination(&self) -> &Destination {
         self.destination
     }
 
-    pub(super) fn finish(mut self) -> TableFold<'a> {
+    pub(super) fn finish(mut self) -> (TableFold<'a>, Places) {
         self.end_set();
-        TableFold { destination: self.destination, steps: self.steps }
+        (TableFold { destination: self.destination, steps: self.steps }, self.places)
     }
 
     fn end_set(&mut self) {
@@ -108,17 +111,29 @@ impl<'a> TableFolder<'a> {
         if self.open.as_ref().is_some_and(|set| !same(&set.schema, schema)) {
             self.end_set();
         }
+        let hash = self.hashing.hash_one(&key);
+        let at = self.place(hash, &key);
         let set = self
             .open
             .get_or_insert_with(|| RowSet { schema: Arc::clone(schema), keys: Vec::new() });
-        let at = *self.places.entry(key).or_insert_with_key(|key| {
-            let (key, write) = (key.clone(), Write::Nothing);
-            set.keys.push(KeyFold { event, key, delete: false, write });
-            set.keys.len() - 1
-        });
+        if at == set.keys.len() {
+            set.keys.push(KeyFold { event, key, delete: false, write: Write::Nothing });
+        }
         let fold = &mut set.keys[at];
         fold.event = event;
         fold
+    }
+
+    /// The place of a key in the open set: the next one, where it is new. Another key with the same hash ends the set.
+    fn place(&mut self, hash: u64, key: &Key<'a>) -> usize {
+        let next = self.open.as_ref().map_or(0, |set| set.keys.len());
+        let at = self.places.get_or_insert(hash, next);
+        let there = self.open.as_ref().and_then(|set| set.keys.get(at));
+        if there.is_none_or(|there| there.key == *key) {
+            return at;
+        }
+        self.end_set();
+        self.places.get_or_insert(hash, 0)
     }
 }
 

@@ -13,9 +13,9 @@ use cdc_core::{
 
 /// A table of the source.
 #[derive(Clone)]
-pub struct Table(pub Arc<Schema>);
+pub(crate) struct Table(pub(crate) Arc<Schema>);
 
-pub fn table(name: &str, key: &[&str], fields: Vec<Field>) -> Table {
+pub(crate) fn table(name: &str, key: &[&str], fields: Vec<Field>) -> Table {
     let (schema, table) = name.split_once('.').unwrap_or(("public", name));
     let built = Schema::builder()
         .table(TableId::new(schema, table))
@@ -27,11 +27,11 @@ pub fn table(name: &str, key: &[&str], fields: Vec<Field>) -> Table {
 }
 
 /// `orders(id bigint primary key, note text, document text)`.
-pub fn orders() -> Table {
+pub(crate) fn orders() -> Table {
     table("orders", &["id"], order_fields())
 }
 
-pub fn order_fields() -> Vec<Field> {
+pub(crate) fn order_fields() -> Vec<Field> {
     vec![
         Field::required("id", DataType::Int64),
         Field::optional("note", DataType::TEXT),
@@ -40,45 +40,45 @@ pub fn order_fields() -> Vec<Field> {
 }
 
 /// `log(level integer, line text)`, without a key.
-pub fn log() -> Table {
+pub(crate) fn log() -> Table {
     let fields =
         vec![Field::optional("level", DataType::Int32), Field::optional("line", DataType::TEXT)];
     table("log", &[], fields)
 }
 
 /// A value that was not sent.
-pub const GONE: Value = Value::Unavailable;
+pub(crate) const GONE: Value = Value::Unavailable;
 
 impl Table {
-    pub fn row(&self, values: impl Into<Vec<Value>>) -> Row {
+    pub(crate) fn row(&self, values: impl Into<Vec<Value>>) -> Row {
         Row::new(Arc::clone(&self.0), values.into()).unwrap()
     }
 
-    pub fn id(&self) -> TableId {
+    pub(crate) fn id(&self) -> TableId {
         self.0.table().unwrap().clone()
     }
 
-    pub fn event(&self, change: Change) -> ChangeEvent {
+    pub(crate) fn event(&self, change: Change) -> ChangeEvent {
         ChangeEvent::change(Destination::of_table(&self.id()), change, origin(self.id()))
     }
 
-    pub fn announce(&self) -> ChangeEvent {
+    pub(crate) fn announce(&self) -> ChangeEvent {
         self.event(Change::table(Arc::clone(&self.0)))
     }
 
-    pub fn truncate(&self) -> ChangeEvent {
+    pub(crate) fn truncate(&self) -> ChangeEvent {
         self.event(Change::truncate(Arc::clone(&self.0)))
     }
 
-    pub fn create(&self, values: impl Into<Vec<Value>>) -> ChangeEvent {
+    pub(crate) fn create(&self, values: impl Into<Vec<Value>>) -> ChangeEvent {
         self.event(Change::create(self.row(values)))
     }
 
-    pub fn update(&self, values: impl Into<Vec<Value>>) -> ChangeEvent {
+    pub(crate) fn update(&self, values: impl Into<Vec<Value>>) -> ChangeEvent {
         self.event(Change::update(None, self.row(values)))
     }
 
-    pub fn update_from(
+    pub(crate) fn update_from(
         &self,
         before: impl Into<Vec<Value>>,
         after: impl Into<Vec<Value>>,
@@ -86,12 +86,12 @@ impl Table {
         self.event(Change::update(Some(self.row(before)), self.row(after)))
     }
 
-    pub fn delete(&self, before: impl Into<Vec<Value>>) -> ChangeEvent {
+    pub(crate) fn delete(&self, before: impl Into<Vec<Value>>) -> ChangeEvent {
         self.event(Change::delete(self.row(before)))
     }
 }
 
-pub fn origin(table: TableId) -> Origin {
+pub(crate) fn origin(table: TableId) -> Origin {
     Origin {
         transaction: Arc::new(TransactionOrigin {
             connector: "postgresql",
@@ -111,22 +111,22 @@ pub fn origin(table: TableId) -> Origin {
     }
 }
 
-pub fn offset(lsn: u64) -> Offset {
+pub(crate) fn offset(lsn: u64) -> Offset {
     format!("{{\"lsn\":{lsn}}}").parse().unwrap()
 }
 
-pub fn batch(lsn: u64, events: Vec<ChangeEvent>) -> Arc<Batch> {
+pub(crate) fn batch(lsn: u64, events: Vec<ChangeEvent>) -> Arc<Batch> {
     Arc::new(Batch::new(events, offset(lsn)))
 }
 
 /// Loads as the pipeline `copy`.
-pub async fn load(sink: &mut impl Sink) -> cdc_core::Result<Option<Offset>> {
+pub(crate) async fn load(sink: &mut impl Sink) -> cdc_core::Result<Option<Offset>> {
     sink.open().await?;
     sink.transactional().unwrap().load("copy").await
 }
 
 /// Commits events at an offset.
-pub async fn commit(
+pub(crate) async fn commit(
     sink: &mut impl Sink,
     lsn: u64,
     events: Vec<ChangeEvent>,
@@ -137,7 +137,7 @@ pub async fn commit(
 }
 
 /// An error of this kind with all these words, on one line.
-pub fn assert_error(error: &cdc_core::Error, kind: ErrorKind, words: &[&str]) {
+pub(crate) fn assert_error(error: &cdc_core::Error, kind: ErrorKind, words: &[&str]) {
     let text = error.to_string();
     assert_eq!(error.kind(), kind, "{text}");
     assert!(!text.contains('\n'), "{text}");
@@ -146,16 +146,18 @@ pub fn assert_error(error: &cdc_core::Error, kind: ErrorKind, words: &[&str]) {
     }
 }
 
+/// A column, three values of it and their texts.
+type Example = (&'static str, DataType, [Value; 3], [Option<&'static str>; 3]);
 /// A text a column, in rows.
-pub type Texts = Vec<Vec<Option<&'static str>>>;
+pub(crate) type Texts = Vec<Vec<Option<&'static str>>>;
 
 /// A column of every type with its hardest values, and what a target without such a type keeps as text.
-pub fn all_types() -> (Table, Vec<Vec<Value>>, Texts) {
+pub(crate) fn all_types() -> (Table, Vec<Vec<Value>>, Texts) {
     let decimal = |text: &str| Value::Decimal(text.parse::<Decimal>().unwrap());
     let micro = TimeUnit::Micro;
     let int_array = Arc::new(ValueType::optional(DataType::Int32));
     let text_array = Arc::new(ValueType::optional(DataType::TEXT));
-    let columns: Vec<(&str, DataType, [Value; 3], [Option<&'static str>; 3])> = vec![
+    let columns: Vec<Example> = vec![
         (
             "bool",
             DataType::Bool,
