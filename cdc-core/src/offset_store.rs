@@ -27,6 +27,16 @@ pub trait OffsetStore: Send + Sync {
     /// [`Configuration`](crate::ErrorKind::Configuration) when they are damaged: never a silent start from zero.
     async fn open(&self, pipeline: &str) -> Result<SinkOffsets>;
 
+    /// Becomes the only writer though another instance may still hold the offsets, and reads them. The pipeline calls it
+    /// after its sinks, all of them transactional, have fenced that instance (a process that was stopped and never let go):
+    /// from then on the other one's [`save`](OffsetStore::save) is refused. The default is [`open`](OffsetStore::open).
+    ///
+    /// # Errors
+    /// As [`open`](OffsetStore::open).
+    async fn take_over(&self, pipeline: &str) -> Result<SinkOffsets> {
+        self.open(pipeline).await
+    }
+
     /// Replaces the offsets, all or nothing; durable when it returns.
     ///
     /// # Errors
@@ -45,6 +55,9 @@ pub trait OffsetStore: Send + Sync {
 impl<S: OffsetStore + ?Sized> OffsetStore for Arc<S> {
     async fn open(&self, pipeline: &str) -> Result<SinkOffsets> {
         (**self).open(pipeline).await
+    }
+    async fn take_over(&self, pipeline: &str) -> Result<SinkOffsets> {
+        (**self).take_over(pipeline).await
     }
     async fn save(&self, pipeline: &str, offsets: &SinkOffsets) -> Result<()> {
         (**self).save(pipeline, offsets).await

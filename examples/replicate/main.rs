@@ -77,7 +77,7 @@ async fn replicate(arguments: &Arguments) -> Result<()> {
         .offsets(FileOffsetStore::open(&arguments.state)?)
         .wait_for_takeover(!arguments.no_wait);
     for target in &arguments.targets {
-        builder = builder.boxed_sink(targets::open(target)?);
+        builder = builder.sink(targets::open(target)?);
     }
     if arguments.drain {
         builder = builder.until_caught_up();
