@@ -51,32 +51,6 @@ pub trait Sink: Send {
     async fn close(&mut self) -> Result<()>;
 }
 
-/// So that sinks that are chosen at run time go where any sink goes.
-#[async_trait]
-impl Sink for Box<dyn Sink> {
-    fn name(&self) -> &str {
-        (**self).name()
-    }
-    fn delivery(&self) -> Delivery {
-        (**self).delivery()
-    }
-    async fn open(&mut self) -> Result<()> {
-        (**self).open().await
-    }
-    async fn write(&mut self, batch: Arc<Batch>) -> Result<Ack> {
-        (**self).write(batch).await
-    }
-    fn transactional(&mut self) -> Option<&mut dyn TransactionalSink> {
-        (**self).transactional()
-    }
-    fn identity(&self) -> Option<SystemIdentity> {
-        (**self).identity()
-    }
-    async fn close(&mut self) -> Result<()> {
-        (**self).close().await
-    }
-}
-
 /// The side of a sink that commits the offset with the data: exactly-once.
 #[async_trait]
 pub trait TransactionalSink: Send {
