@@ -182,13 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn dates_reach_from_4713_bc_to_5874897() {
+    fn dates_reach_from_4714_bc_to_5874897() {
         assert_eq!(days_of("1970-01-01"), 0);
         assert_eq!(days_of("2000-02-29"), 11_016);
         assert_eq!(days_of("1969-12-31"), -1);
         assert_eq!(days_of("0001-01-01"), -719_162);
         assert_eq!(days_of("0001-12-31 BC"), -719_163);
-        assert_eq!(days_of("4713-11-24 BC"), -2_440_588);
+        assert_eq!(days_of("4714-11-24 BC"), -2_440_588);
         assert_eq!(days_of("5874897-12-31"), 2_145_042_541);
         assert_eq!(date(b"-infinity").unwrap(), Date::NegInfinity);
     }
