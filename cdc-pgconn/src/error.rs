@@ -85,7 +85,7 @@ pub enum ConnectError {
         server: Box<ServerError>,
     },
     /// The server starts, recovers or is about to stop and takes no sessions now (SQLSTATE 57P03).
-    #[error("{target} accepts no sessions now: {server}; it is tried again")]
+    #[error("{target} accepts no sessions now: {server}; wait, or see the server's log")]
     StartingUp {
         /// The server, without the password.
         target: String,
@@ -93,7 +93,7 @@ pub enum ConnectError {
         server: Box<ServerError>,
     },
     /// The server ended the session: shutdown, crash of another session, or an administrator.
-    #[error("{target} ended the session: {server}; it is tried again")]
+    #[error("{target} ended the session: {server}; wait, or see the server's log")]
     ShuttingDown {
         /// The server, without the password.
         target: String,
