@@ -69,11 +69,6 @@ impl PublicationPlan {
         &self.existing
     }
 
-    /// Whether both are there.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.existing.len() == self.wanted.len()
-    }
-
     /// The first that is missing.
     pub(crate) fn missing(&self) -> Option<&str> {
         self.wanted.iter().map(|wanted| wanted.name.as_str()).find(|name| !self.exists(name))

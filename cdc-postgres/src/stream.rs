@@ -69,11 +69,6 @@ impl LogStream {
     pub(crate) async fn next(&mut self) -> Option<Result<Chunk, ConnectError>> {
         self.chunks.recv().await
     }
-
-    /// The next messages if there are any now.
-    pub(crate) fn try_next(&mut self) -> Option<Result<Chunk, ConnectError>> {
-        self.chunks.try_recv().ok()
-    }
 }
 
 impl Drop for LogStream {
