@@ -19,6 +19,7 @@ pub mod status;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod transform;
+mod typed;
 pub mod value;
 
 pub use batch::{Audience, Batch, BatchLimits};
