@@ -11,6 +11,7 @@ mod offset;
 pub mod offset_store;
 mod origin;
 pub mod pipeline;
+mod properties;
 mod row;
 mod schema;
 mod sink;
@@ -19,6 +20,7 @@ pub mod status;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod transform;
+mod typed;
 pub mod value;
 
 pub use batch::{Audience, Batch, BatchLimits};
@@ -31,6 +33,7 @@ pub use event::{
 pub use offset::Offset;
 pub use origin::{Origin, ReplicationOrigin, SnapshotMark, TransactionId, TransactionOrigin};
 pub use pipeline::{EventStream, Handle, Pipeline, PipelineBuilder, RetryPolicy};
+pub use properties::{Password, Properties};
 pub use row::Row;
 pub use schema::{Field, NativeType, Schema, SchemaBuilder, TableId};
 pub use sink::{Ack, Delivery, Outcome, Sink, TransactionalSink};

@@ -8,8 +8,10 @@ use async_trait::async_trait;
 use crate::error::Result;
 use crate::offset::Offset;
 
+mod file;
 mod memory;
 
+pub use file::FileOffsetStore;
 pub use memory::MemoryOffsetStore;
 
 /// The offsets of a pipeline by the name of the sink.

@@ -6,6 +6,7 @@
 //! [`Value::Unavailable`] says that the server did not send the column at all.
 
 mod decimal;
+mod iso;
 mod temporal;
 mod text;
 
