@@ -7,6 +7,7 @@ mod batch;
 mod data_type;
 mod error;
 mod event;
+pub mod fold;
 mod offset;
 pub mod offset_store;
 mod origin;
