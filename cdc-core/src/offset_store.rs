@@ -43,7 +43,8 @@ pub trait OffsetStore: Send + Sync {
     ///
     /// # Errors
     /// [`Fenced`](crate::ErrorKind::Fenced) when another writer has taken over;
-    /// [`Transient`](crate::ErrorKind::Transient) when it may work later (a full disk).
+    /// [`Configuration`](crate::ErrorKind::Configuration) on a full disk, which only somebody who makes room can mend;
+    /// [`Transient`](crate::ErrorKind::Transient) when it may work later.
     async fn save(&self, pipeline: &str, offsets: &SinkOffsets) -> Result<()>;
 
     /// Forgets the pipeline.

@@ -115,7 +115,9 @@ impl Decoder {
             Message::Relation(_) | Message::Type(_) => Ok(()),
             other => Err(PostgresError::Log {
                 position: at,
-                reason: format!("a message of a later protocol, which was not asked for: {other:?}"),
+                reason: format!(
+                    "a message of a later protocol, which was not asked for: {other:?}"
+                ),
             }),
         }
     }
@@ -166,10 +168,8 @@ impl Decoder {
 
     fn origin(&mut self, origin: pgoutput::Origin, at: Lsn) -> Result<(), PostgresError> {
         let transaction = current(&mut self.transaction, at)?;
-        Arc::make_mut(&mut transaction.origin).replicated_from = Some(ReplicationOrigin {
-            name: origin.name.into(),
-            position: origin.commit_lsn.0,
-        });
+        Arc::make_mut(&mut transaction.origin).replicated_from =
+            Some(ReplicationOrigin { name: origin.name.into(), position: origin.commit_lsn.0 });
         Ok(())
     }
 
@@ -323,12 +323,7 @@ fn current(
     })
 }
 
-fn row(
-    relation: &Relation,
-    tuple: &Tuple,
-    image: Image,
-    at: Lsn,
-) -> Result<Row, PostgresError> {
+fn row(relation: &Relation, tuple: &Tuple, image: Image, at: Lsn) -> Result<Row, PostgresError> {
     let values = values(tuple, relation, image, at)?;
     Row::new(Arc::clone(&relation.schema), values)
         .map_err(|error| PostgresError::Log { position: at, reason: error.to_string() })

@@ -210,9 +210,8 @@ mod tests {
         let mut joining = streaming(100);
         joining.joining = vec![TableId::new("public", "new")];
         let later = streaming(200);
-        let meet = |a: &Position, b: &Position| {
-            LogPositions.meet(&a.to_offset(), &b.to_offset()).unwrap()
-        };
+        let meet =
+            |a: &Position, b: &Position| LogPositions.meet(&a.to_offset(), &b.to_offset()).unwrap();
         assert_eq!(meet(&later, &done), done.to_offset());
         assert_eq!(meet(&done, &joining), joining.to_offset());
         let mut snapshot = streaming(500);

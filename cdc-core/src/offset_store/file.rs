@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value as Json};
 
 use super::{OffsetStore, SinkOffsets};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::offset::Offset;
 use crate::value::Timestamp;
 
@@ -94,7 +94,11 @@ impl FileOffsetStore {
             .map_err(|error| Error::cancelled("the runtime was shut down").with_source(error))?
     }
 
-    fn lock_and_load(&self, pipeline: &str) -> Result<SinkOffsets> {
+    fn lock_and_load(
+        &self,
+        pipeline: &str,
+        lock: impl FnOnce(&Path) -> Result<File>,
+    ) -> Result<SinkOffsets> {
         let file = self.file(pipeline);
         let mut locks = self.0.locks.lock().unwrap_or_else(PoisonError::into_inner);
         if locks.contains_key(pipeline) {
@@ -114,9 +118,15 @@ impl FileOffsetStore {
         // Held while writing, so that saves do not overtake each other.
         let locks = self.0.locks.lock().unwrap_or_else(PoisonError::into_inner);
         let file = self.file(pipeline);
-        if !locks.contains_key(pipeline) {
+        let Some(lock) = locks.get(pipeline) else {
             return Err(Error::configuration(format!(
                 "offset file {} is not open for pipeline {pipeline}",
+                file.display()
+            )));
+        };
+        if !is_same_file(lock, &beside(&file, "lock")) {
+            return Err(Error::fenced(format!(
+                "offset file {} was taken over by another process",
                 file.display()
             )));
         }
@@ -128,8 +138,15 @@ impl FileOffsetStore {
         written.map_err(|error| {
             // Its content is whole as it was; the temporary file is of no use.
             let _ = fs::remove_file(&temporary);
-            Error::transient(format!("offset file {} cannot be written: {error}", file.display()))
-                .remedy("its previous content is whole; make room or restore the rights, it is tried again")
+            let message = format!("offset file {} cannot be written: {error}", file.display());
+            if is_full(&error) {
+                // No later attempt can succeed until somebody makes room.
+                return Error::configuration(message)
+                    .remedy("its previous content is whole and nothing is lost; make room and start again")
+                    .with_source(error);
+            }
+            Error::transient(message)
+                .remedy("its previous content is whole; restore the rights, it is tried again")
                 .with_source(error)
         })
     }
@@ -138,7 +155,11 @@ impl FileOffsetStore {
 #[async_trait]
 impl OffsetStore for FileOffsetStore {
     async fn open(&self, pipeline: &str) -> Result<SinkOffsets> {
-        self.blocking(pipeline, |store, pipeline| store.lock_and_load(pipeline)).await
+        self.blocking(pipeline, |store, pipeline| store.lock_and_load(pipeline, lock)).await
+    }
+
+    async fn take_over(&self, pipeline: &str) -> Result<SinkOffsets> {
+        self.blocking(pipeline, |store, pipeline| store.lock_and_load(pipeline, take_lock)).await
     }
 
     async fn save(&self, pipeline: &str, offsets: &SinkOffsets) -> Result<()> {
@@ -243,6 +264,31 @@ fn lock(file: &Path) -> Result<File> {
         }
         return Ok(lock);
     }
+}
+
+/// Takes the lock of a file even from a process that holds it: that one keeps a lock on a file that is no more, and finds
+/// this out before its next write.
+fn take_lock(file: &Path) -> Result<File> {
+    match lock(file) {
+        Err(error) if error.kind() == ErrorKind::Fenced => {
+            let path = beside(file, "lock");
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != IoErrorKind::NotFound => {
+                    Err(unusable(&path, &format!("cannot be removed: {error}")))
+                }
+                _ => lock(file),
+            }
+        }
+        locked => locked,
+    }
+}
+
+/// No room on the disk, in the quota or below the process's limit of a file's size.
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        IoErrorKind::StorageFull | IoErrorKind::QuotaExceeded | IoErrorKind::FileTooLarge
+    )
 }
 
 #[cfg(unix)]
@@ -426,16 +472,30 @@ mod tests {
     /// The temporary file is made to lead to a device that is always full.
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn a_full_disk_is_transient_and_leaves_the_content_whole() {
+    async fn a_full_disk_stops_the_pipeline_and_leaves_the_content_whole() {
         let (_folder, store) = saved_store().await;
         store.open("shop").await.unwrap();
         let file = store.file("shop");
         std::os::unix::fs::symlink("/dev/full", beside(&file, "tmp")).unwrap();
         let error = store.save("shop", &offsets(8)).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Transient);
+        assert_eq!(error.kind(), ErrorKind::Configuration);
         assert!(error.to_string().contains(&*file.to_string_lossy()), "{error}");
         assert_eq!(parse(&file, "shop", &fs::read(&file).unwrap()).unwrap(), offsets(7));
         store.save("shop", &offsets(8)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_taken_over_refuses_its_former_writer() {
+        let (folder, old) = saved_store().await;
+        old.open("shop").await.unwrap();
+        let new = FileOffsetStore::open(folder.path()).unwrap();
+        assert_eq!(new.take_over("shop").await.unwrap(), offsets(7));
+        new.save("shop", &offsets(8)).await.unwrap();
+        assert_eq!(old.save("shop", &offsets(6)).await.unwrap_err().kind(), ErrorKind::Fenced);
+        old.close("shop").await.unwrap();
+        assert_eq!(old.open("shop").await.unwrap_err().kind(), ErrorKind::Fenced);
+        new.close("shop").await.unwrap();
+        assert_eq!(old.open("shop").await.unwrap(), offsets(8));
     }
 
     #[tokio::test]

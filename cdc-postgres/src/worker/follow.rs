@@ -39,8 +39,9 @@ impl Worker {
         let relations: Relations = std::mem::take(&mut self.relations);
         let database = self.held.survey.server.database.as_str().into();
         let position = self.position.clone();
-        let decoder = Decoder::new(database, position, relations)
-            .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })?;
+        let decoder = Decoder::new(database, position, relations).map_err(|error| {
+            PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() }
+        })?;
         let mut state = Following {
             decoder,
             batch: BatchBuilder::new(self.held.context.limits),
@@ -182,10 +183,11 @@ impl Worker {
         error: cdc_pgconn::ConnectError,
         state: &Following,
     ) -> PostgresError {
-        let publication = error.server().filter(|server| server.code == "42704").and_then(|server| {
-            let names = self.publications();
-            names.into_iter().find(|name| server.message.contains(&format!("\"{name}\"")))
-        });
+        let publication =
+            error.server().filter(|server| server.code == "42704").and_then(|server| {
+                let names = self.publications();
+                names.into_iter().find(|name| server.message.contains(&format!("\"{name}\"")))
+            });
         let Some(publication) = publication else { return start_failed(error, &self.slot_name()) };
         let there = publications::oids(&self.held.sql, std::slice::from_ref(&publication)).await;
         let what = match there {

@@ -150,7 +150,8 @@ impl Target {
 
     fn apply(&mut self, name: &str, change: &Change) {
         let table = self.tables.entry(name.to_owned()).or_default();
-        let key = |row: &Row| row.key().map(|key| format!("{:?}", key.values().collect::<Vec<_>>()));
+        let key =
+            |row: &Row| row.key().map(|key| format!("{:?}", key.values().collect::<Vec<_>>()));
         match change.operation {
             Operation::Table => {}
             Operation::Truncate => {
@@ -217,7 +218,8 @@ impl Target {
             .map(|(name, table)| {
                 let mut rows = BTreeMap::new();
                 for row in table.keyed.values().chain(&table.keyless) {
-                    *rows.entry(format!("{:?}", row.values().collect::<Vec<_>>())).or_default() += 1;
+                    *rows.entry(format!("{:?}", row.values().collect::<Vec<_>>())).or_default() +=
+                        1;
                 }
                 (name.clone(), rows)
             })
@@ -314,9 +316,8 @@ impl Copy {
 
     /// Compares the target with a fresh copy of the database.
     pub(crate) async fn assert_equal(&self, database: &TestDatabase) {
-        let mut fresh = Copy::new(
-            database.source().slot_name("fresh_copy").publication_name("fresh_copy"),
-        );
+        let mut fresh =
+            Copy::new(database.source().slot_name("fresh_copy").publication_name("fresh_copy"));
         fresh.start().await.unwrap();
         fresh.catch_up().await.unwrap();
         fresh.source.close().await.unwrap();
