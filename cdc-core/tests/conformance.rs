@@ -1,4 +1,5 @@
 //! The conformance suite is kept by what this crate brings itself.
+#![allow(clippy::unwrap_used)]
 
 use async_trait::async_trait;
 use cdc_core::offset_store::{FileOffsetStore, MemoryOffsetStore, OffsetStore};

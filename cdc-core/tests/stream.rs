@@ -1,4 +1,5 @@
 //! A pipeline as a stream: acknowledged by its consumer, one event and all before it; the rest comes again.
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 

@@ -81,7 +81,7 @@ impl fmt::Display for TimeTz {
         let east = self.offset_seconds.unsigned_abs();
         let sign = if self.offset_seconds < 0 { '-' } else { '+' };
         write!(f, "{}{sign}{:02}:{:02}", self.time, east / 3_600, east / 60 % 60)?;
-        if east % 60 != 0 {
+        if !east.is_multiple_of(60) {
             write!(f, ":{:02}", east % 60)?;
         }
         Ok(())
@@ -96,9 +96,8 @@ impl fmt::Display for Timestamp {
             Timestamp::Infinity => return f.write_str("infinity"),
             Timestamp::At { value, unit } => (*value, *unit),
         };
-        let day = match SECONDS_A_DAY.checked_mul(unit.per_second()) {
-            Some(day) => day,
-            None => return Err(fmt::Error),
+        let Some(day) = SECONDS_A_DAY.checked_mul(unit.per_second()) else {
+            return Err(fmt::Error);
         };
         write_date(f, value.div_euclid(day))?;
         f.write_str("T")?;

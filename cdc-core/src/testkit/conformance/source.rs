@@ -128,6 +128,18 @@ pub async fn what_was_there_and_what_comes_arrives_once_and_in_order(fixture: &d
     fixture.insert(&[5, 6, 7]).await;
     batches.extend(read_until(&mut *source, 7).await);
     let mut seen = all_ids(&batches);
+    let positions = source.positions();
+    for batch in &batches {
+        let early = positions.before_first_event(&batch.offset).unwrap();
+        let coverage = positions.coverage(Some(&batch.offset)).unwrap();
+        let mut rows = batches.iter().flat_map(|batch| &batch.events).map(|event| event.origin());
+        let spared = rows.any(|origin| origin.snapshot.is_snapshot() && coverage.covers(origin));
+        assert_ne!(
+            early, spared,
+            "{} is before the first event or covers the snapshot",
+            batch.offset
+        );
+    }
     // A snapshot has no order.
     seen[..3].sort_unstable();
     assert_eq!(seen, [1, 2, 3, 4, 5, 6, 7]);
