@@ -1,4 +1,5 @@
 //! The source's log is released only up to offsets that are saved.
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! What the pipeline does about an error depends on its kind alone.
+#![allow(clippy::unwrap_used)]
 
 use cdc_core::offset_store::MemoryOffsetStore;
 use cdc_core::testkit::{Fault, MemoryLog, MemoryTarget, Moment, eventually, shop};

@@ -1,4 +1,5 @@
 //! The handle to a running pipeline: status, pause, resume, requests, stop, abort; standby and takeover.
+#![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 

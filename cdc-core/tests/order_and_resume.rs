@@ -1,4 +1,5 @@
 //! Batches are ordered inside a run; a new run goes on where the sink is, with nothing lost and nothing twice.
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 

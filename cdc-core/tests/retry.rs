@@ -1,4 +1,5 @@
 //! After a failed write nothing newer is sent; everything from the first batch that is not durable is written again.
+#![allow(clippy::unwrap_used)]
 
 use cdc_core::offset_store::MemoryOffsetStore;
 use cdc_core::testkit::{Fault, MemoryLog, MemoryTarget, eventually, shop};

@@ -22,7 +22,24 @@ pub(crate) struct Target {
 }
 
 /// Every target: its name, which is also that of its folder in `fuzz/corpus`, and its function.
-const TARGETS: &[Target] = &[];
+const TARGETS: &[Target] = &[
+    Target { name: "pgoutput", run: cdc_postgres::pgoutput::decode_any },
+    Target { name: "postgres_values", run: cdc_postgres::parse_any_value },
+    Target { name: "copy_text", run: copy_text },
+];
+
+/// A row of COPY's text format.
+fn copy_text(bytes: &[u8]) {
+    use cdc_postgres::copy_text::{LineSplitter, fields};
+    let mut lines = LineSplitter::default();
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    for part in [first, second] {
+        lines.push(part.to_vec().into());
+        while let Some(line) = lines.next_line() {
+            fields(&line).for_each(drop);
+        }
+    }
+}
 
 const USAGE: &str =
     "usage: cdc-fuzz --list | TARGET [--seconds N] [--seed N] | TARGET --replay FILE";

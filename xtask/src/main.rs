@@ -3,6 +3,7 @@
 mod arguments;
 mod cargo;
 mod check;
+mod demo;
 mod fuzz;
 mod interrupt;
 mod services;
@@ -43,7 +44,13 @@ struct Command {
     run: fn(Arguments) -> Result<()>,
 }
 
-const COMMANDS: [Command; 4] = [
+const COMMANDS: [Command; 5] = [
+    Command {
+        name: "demo",
+        about: "a live copy of a small shop, from PostgreSQL into a SQLite file",
+        help: demo::HELP,
+        run: demo::run,
+    },
     Command {
         name: "test",
         about: "start every server that the tests need, run all tests, stop the servers",

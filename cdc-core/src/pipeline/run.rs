@@ -124,9 +124,10 @@ struct Started {
 /// Opens the store, becomes the only reader, loads the sinks, and lets the source begin where all of them can go on.
 async fn start(pipeline: &mut Pipeline, context: &Arc<RunContext>) -> Result<Started> {
     let wait = pipeline.settings.wait_for_takeover;
-    let stored = match pipeline.store.as_ref().map(|store| Arc::clone(&store.0)) {
-        Some(store) => open_store(&*store, context, wait).await?,
-        None => SinkOffsets::new(),
+    let store = pipeline.store.as_ref().map(|store| Arc::clone(&store.0));
+    let (mut stored, held) = match &store {
+        Some(store) => open_store(&**store, context, wait, sinks_fence(pipeline)).await?,
+        None => (SinkOffsets::new(), false),
     };
     let source_context = SourceContext {
         pipeline: Arc::clone(&pipeline.name),
@@ -134,10 +135,11 @@ async fn start(pipeline: &mut Pipeline, context: &Arc<RunContext>) -> Result<Sta
         wait: pipeline.settings.wait_for_takeover,
         progress: context.progress.clone(),
     };
-    let mut end_of_log = acquire(pipeline, context, &source_context, &stored).await?;
+    let ran_before = held || !stored.is_empty();
+    let mut end_of_log = acquire(pipeline, context, &source_context, ran_before).await?;
     let mut sinks: Vec<SinkStart> = Vec::with_capacity(pipeline.sinks.len());
     for slot in &mut pipeline.sinks {
-        let known = !stored.is_empty() || sinks.iter().any(|sink| sink.committed.is_some());
+        let known = ran_before || sinks.iter().any(|sink| sink.committed.is_some());
         sinks.push(open_sink(slot, context, known).await?);
         let Target::Sink(sink) = &slot.target else { continue };
         let same = sink.identity().zip(pipeline.source.0.identity());
@@ -152,6 +154,9 @@ async fn start(pipeline: &mut Pipeline, context: &Arc<RunContext>) -> Result<Sta
                 "give another database: its changes would be read and written again for ever",
             ));
         }
+    }
+    if let Some(store) = store.filter(|_| held) {
+        stored = take_over(&*store, context).await?;
     }
     let resume = resume_offset(&pipeline.name, &sinks, &stored, &*context.positions)?;
     let mut ledger = Ledger::default();
@@ -196,22 +201,46 @@ async fn wait_after(context: &RunContext, error: &Error, backoff: &mut Backoff) 
     tokio::time::sleep(backoff.next_wait()).await;
 }
 
-/// Opens the offset store; while another instance holds it, waits where that is wanted.
+/// Whether every sink fences an older instance by itself.
+fn sinks_fence(pipeline: &mut Pipeline) -> bool {
+    pipeline.sinks.iter_mut().all(|slot| match &mut slot.target {
+        Target::Sink(sink) => sink.transactional().is_some(),
+        _ => false,
+    })
+}
+
+/// Opens the offset store. While another instance holds it, waits where that is wanted; where the sinks fence that
+/// instance the source decides who runs, and the store is taken over later: a process that was stopped never lets go of a lock.
 async fn open_store(
     store: &dyn OffsetStore,
     context: &RunContext,
     wait: bool,
-) -> Result<SinkOffsets> {
+    fenced_by_sinks: bool,
+) -> Result<(SinkOffsets, bool)> {
     let mut backoff = Backoff::new(context.retry);
     loop {
         match store.open(&context.pipeline).await {
-            Ok(offsets) => return Ok(offsets),
+            Ok(offsets) => return Ok((offsets, false)),
             Err(error) if error.is_transient() => wait_after(context, &error, &mut backoff).await,
             Err(error) if error.kind() == ErrorKind::Fenced && wait => {
                 context.progress.set_phase(Phase::Standby { holder: error.message().to_owned() });
+                if fenced_by_sinks {
+                    return Ok((SinkOffsets::new(), true));
+                }
                 tokio::time::sleep(STORE_POLL).await;
             }
             Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Takes the store of an instance that the sinks have fenced.
+async fn take_over(store: &dyn OffsetStore, context: &RunContext) -> Result<SinkOffsets> {
+    let mut backoff = Backoff::new(context.retry);
+    loop {
+        match store.take_over(&context.pipeline).await {
+            Err(error) if error.is_transient() => wait_after(context, &error, &mut backoff).await,
+            taken => return taken,
         }
     }
 }
@@ -221,7 +250,7 @@ async fn acquire(
     pipeline: &mut Pipeline,
     context: &RunContext,
     source_context: &SourceContext,
-    stored: &SinkOffsets,
+    ran_before: bool,
 ) -> Result<Option<Offset>> {
     let mut backoff = Backoff::new(context.retry);
     loop {
@@ -239,7 +268,7 @@ async fn acquire(
             Err(error) if !error.is_transient() => return Err(error),
             Err(error) => {
                 if error.is_unreachable()
-                    && stored.is_empty()
+                    && !ran_before
                     && !any_sink_has_offset(&mut pipeline.sinks, &context.pipeline).await
                 {
                     return Err(error);

@@ -114,8 +114,7 @@ impl Positions for LogPositions {
     }
 
     fn before_first_event(&self, offset: &Offset) -> Result<bool> {
-        let position = Position::of(offset)?;
-        Ok(position.phase != Phase::Streaming || position.next() <= (1, 0))
+        Ok(Position::of(offset)?.phase != Phase::Streaming)
     }
 
     fn coverage(&self, offset: Option<&Offset>) -> Result<Box<dyn Coverage>> {

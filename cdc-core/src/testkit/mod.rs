@@ -28,8 +28,33 @@ mod log_position;
 pub mod shop;
 mod target;
 
+use std::sync::Arc;
+
+use crate::origin::{Origin, SnapshotMark, TransactionOrigin};
+
 pub use log::{MemoryLog, MemorySource, Moment};
 pub use target::{Fault, MemorySink, MemoryTarget};
+
+/// An origin, where a test needs one and does not care which.
+pub fn some_origin() -> Origin {
+    Origin {
+        transaction: Arc::new(TransactionOrigin {
+            connector: "memory",
+            database: "shop".into(),
+            id: None,
+            commit_time_us: None,
+            position: [1, 1],
+            previous_commit: None,
+            replicated_from: None,
+        }),
+        index: 0,
+        log_position: 1,
+        table: None,
+        snapshot: SnapshotMark::No,
+        shown_by_snapshot: false,
+        batch: 0,
+    }
+}
 
 /// Waits until something has become true, for at most 10 s.
 ///

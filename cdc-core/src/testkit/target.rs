@@ -91,8 +91,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     tables: BTreeMap<String, TableContent>,
-    offset: Option<Offset>,
-    epoch: u64,
+    pipelines: BTreeMap<String, Pipeline>,
     faults: VecDeque<Fault>,
     held: bool,
     seen: Vec<ChangeEvent>,
@@ -101,6 +100,13 @@ struct State {
     closed: u64,
     waiting: Vec<(Arc<Batch>, oneshot::Sender<Result<Outcome>>)>,
     identity: Option<SystemIdentity>,
+}
+
+/// What the target keeps for one pipeline.
+#[derive(Debug, Default)]
+struct Pipeline {
+    offset: Option<Offset>,
+    epoch: u64,
 }
 
 /// What happens to the next write.
@@ -152,9 +158,9 @@ impl MemoryTarget {
         self.lock().tables.contains_key(table)
     }
 
-    /// The offset that was committed with the data.
+    /// The offset that was committed with the data, by the only pipeline.
     pub fn offset(&self) -> Option<Offset> {
-        self.lock().offset.clone()
+        self.lock().pipelines.values().find_map(|pipeline| pipeline.offset.clone())
     }
 
     /// Every event that landed, in order, repeated ones too.
@@ -216,7 +222,7 @@ impl MemoryTarget {
             name: name.to_owned(),
             target: self.clone(),
             delivery,
-            epoch: None,
+            loaded: None,
             pending: false,
         }
     }
@@ -253,7 +259,7 @@ impl State {
         Ok(())
     }
 
-    fn write(&mut self, batch: &Batch, commit: bool) -> Result<Outcome> {
+    fn write(&mut self, batch: &Batch, pipeline: Option<&str>) -> Result<Outcome> {
         let fault = self.faults.pop_front().unwrap_or(Fault::None);
         let rejected = match &fault {
             Fault::Fail(error) => return Err(error.duplicate()),
@@ -261,8 +267,9 @@ impl State {
             _ => None,
         };
         self.apply_but(batch, rejected)?;
-        if commit {
-            self.offset = Some(batch.offset.clone());
+        if let Some(pipeline) = pipeline {
+            let kept = self.pipelines.entry(pipeline.to_owned()).or_default();
+            kept.offset = Some(batch.offset.clone());
         }
         if let Fault::InDoubt(error) = fault {
             return Err(error);
@@ -278,7 +285,8 @@ pub struct MemorySink {
     name: String,
     target: MemoryTarget,
     delivery: Delivery,
-    epoch: Option<u64>,
+    /// The pipeline it was loaded for, and the fence it got.
+    loaded: Option<(String, u64)>,
     pending: bool,
 }
 
@@ -290,12 +298,15 @@ impl MemorySink {
         self
     }
 
-    fn check_fence(&self, state: &State) -> Result<()> {
-        match self.epoch {
-            Some(epoch) if epoch == state.epoch => Ok(()),
-            Some(_) => Err(Error::fenced("another instance writes to the target now")),
-            None => Err(Error::configuration("the sink was not loaded")),
+    /// The pipeline, where no other instance has taken the fence since.
+    fn fenced<'a>(&'a self, state: &State) -> Result<&'a str> {
+        let Some((pipeline, epoch)) = &self.loaded else {
+            return Err(Error::configuration("the sink was not loaded"));
+        };
+        if state.pipelines.get(pipeline).is_none_or(|kept| kept.epoch != *epoch) {
+            return Err(Error::fenced("another instance writes to the target now"));
         }
+        Ok(pipeline)
     }
 }
 
@@ -318,7 +329,7 @@ impl Sink for MemorySink {
         self.target.wait_until_let_go().await;
         let mut state = self.target.lock();
         if !self.pending {
-            return state.write(&batch, false).map(Ack::Durable);
+            return state.write(&batch, None).map(Ack::Durable);
         }
         let (ended, end) = oneshot::channel();
         state.waiting.push((batch, ended));
@@ -343,31 +354,31 @@ impl Sink for MemorySink {
 
 #[async_trait]
 impl TransactionalSink for MemorySink {
-    async fn peek(&mut self, _pipeline: &str) -> Result<Option<Offset>> {
-        Ok(self.target.offset())
+    async fn peek(&mut self, pipeline: &str) -> Result<Option<Offset>> {
+        let state = self.target.lock();
+        Ok(state.pipelines.get(pipeline).and_then(|kept| kept.offset.clone()))
     }
 
-    async fn load(&mut self, _pipeline: &str) -> Result<Option<Offset>> {
+    async fn load(&mut self, pipeline: &str) -> Result<Option<Offset>> {
         let mut state = self.target.lock();
-        if self.epoch.is_some() {
-            self.check_fence(&state)?;
+        if self.loaded.is_some() {
+            self.fenced(&state)?;
         }
-        state.epoch += 1;
-        self.epoch = Some(state.epoch);
-        Ok(state.offset.clone())
+        let kept = state.pipelines.entry(pipeline.to_owned()).or_default();
+        kept.epoch += 1;
+        self.loaded = Some((pipeline.to_owned(), kept.epoch));
+        Ok(kept.offset.clone())
     }
 
     async fn commit(&mut self, batch: Arc<Batch>) -> Result<Outcome> {
         self.target.wait_until_let_go().await;
         let mut state = self.target.lock();
-        self.check_fence(&state)?;
-        state.write(&batch, true)
+        let pipeline = self.fenced(&state)?;
+        state.write(&batch, Some(pipeline))
     }
 
-    async fn forget(&mut self, _pipeline: &str) -> Result<()> {
-        let mut state = self.target.lock();
-        self.check_fence(&state)?;
-        state.offset = None;
+    async fn forget(&mut self, pipeline: &str) -> Result<()> {
+        self.target.lock().pipelines.remove(pipeline);
         Ok(())
     }
 }
