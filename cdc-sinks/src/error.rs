@@ -1,6 +1,8 @@
 //! What can go wrong in a target, and what the pipeline does about it.
 
-use cdc_core::{Error, ErrorKind};
+use cdc_core::{Error, ErrorKind, Offset};
+
+use crate::sql::naming::TableName;
 
 /// An error of a SQL sink. Its text is one line that names target, table and remedy, and never a password.
 ///
@@ -162,6 +164,28 @@ pub(crate) fn not_loaded(target: &str) -> SinkError {
         remedy: "the offset is loaded again before the next write".into(),
         kind: ErrorKind::Transient,
     }
+}
+
+/// Another instance has the fence.
+pub(crate) fn fenced(target: &str, pipeline: &str) -> SinkError {
+    SinkError::Fenced { target: target.to_owned(), pipeline: pipeline.to_owned() }
+}
+
+/// The offset from its text.
+pub(crate) fn read_offset(
+    target: &str,
+    table: &TableName,
+    pipeline: &str,
+    text: Option<String>,
+) -> Result<Option<Offset>, SinkError> {
+    text.map(|text| text.parse()).transpose().map_err(|error: Error| {
+        SinkError::configuration(
+            target,
+            format!("the offset of pipeline {pipeline:?} in {table} is damaged"),
+            error.to_string(),
+            "restore the table, or delete its row and copy into empty tables",
+        )
+    })
 }
 
 impl From<SinkError> for Error {

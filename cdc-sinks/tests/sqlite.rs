@@ -247,6 +247,22 @@ async fn the_offset_is_committed_with_the_rows_and_an_older_instance_is_fenced()
 }
 
 #[tokio::test]
+async fn an_instance_that_was_replaced_does_not_take_the_fence_back() {
+    let mut target = target().await;
+    target.commit(1, vec![orders().announce()]).await.unwrap();
+    let mut second = SqliteSink::open(target.path()).unwrap();
+    assert_eq!(second.transactional().unwrap().peek("copy").await.unwrap(), Some(offset(1)));
+    // Looking alone fences nobody.
+    target.commit(2, vec![]).await.unwrap();
+    assert_eq!(load(&mut second).await.unwrap(), Some(offset(2)));
+    // As a woken process does: its connection is gone, and it starts over.
+    target.sink.close().await.unwrap();
+    let error = load(&mut target.sink).await.unwrap_err();
+    assert_error(&error, ErrorKind::Fenced, &["taken over"]);
+    commit(&mut second, 3, vec![]).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_batch_that_fails_leaves_neither_rows_nor_offset() {
     let mut target =
         target_with("CREATE TABLE log (level INTEGER CHECK (level < 5), line TEXT)").await;

@@ -4,10 +4,10 @@ use cdc_pgconn::SqlClient;
 
 use super::catalog::{existing_table, schema_exists};
 use super::error::{is_lock_timeout, refused};
-use crate::error::SinkError;
+use crate::error::{SinkError, fenced};
 use crate::sql::dialect::{Dialect, quote};
 use crate::sql::naming::{DEFAULT_SCHEMA, TableName};
-use crate::sql::offsets::{Fence, OffsetStatements, first_epoch};
+use crate::sql::offsets::{Claim, Fence, OffsetStatements};
 
 /// How long a transaction of the instance before may take to end by itself.
 const PATIENCE: &str = "SET lock_timeout = '2s'";
@@ -22,26 +22,28 @@ const END_IDLE_HOLDERS: &str = "SELECT pg_catalog.pg_terminate_backend(a.pid) \
      AND a.pid <> pg_catalog.pg_backend_pid() AND a.usename = current_user \
      AND a.state = 'idle in transaction' AND a.state_change < pg_catalog.clock_timestamp() - interval '1 s'";
 
-/// Raises the epoch of a pipeline and reads its offset as text.
+/// Takes the fence of a pipeline and reads its offset as text.
 pub(super) async fn take(
     client: &SqlClient,
     dialect: &impl Dialect,
     table: &TableName,
     statements: &OffsetStatements,
-    pipeline: &str,
+    claim: &mut Claim,
 ) -> Result<(Fence, Option<String>), SinkError> {
     let what = || format!("the offset cannot be loaded from {table}");
     make_table(client, table, statements).await?;
     client.batch_execute(PATIENCE).await.map_err(|error| refused(client, what(), error))?;
-    let epoch = first_epoch();
-    let mut taken = client.query_one(&statements.load, &[&pipeline, &epoch]).await;
+    let sql = statements.load(claim);
+    let epoch = claim.ask();
+    let pipeline = claim.pipeline.clone();
+    let mut taken = client.query_opt(&sql, &[&pipeline, &epoch]).await;
     if taken.as_ref().is_err_and(is_lock_timeout) {
         let held = dialect.table(table);
         client
             .query(END_IDLE_HOLDERS, &[&held])
             .await
             .map_err(|error| refused(client, what(), error))?;
-        taken = client.query_one(&statements.load, &[&pipeline, &epoch]).await;
+        taken = client.query_opt(&sql, &[&pipeline, &epoch]).await;
     }
     let row = taken.map_err(|error| {
         let held = is_lock_timeout(&error);
@@ -50,9 +52,25 @@ pub(super) async fn take(
         refused(client, what, error)
     })?;
     client.batch_execute(NO_LIMIT).await.map_err(|error| refused(client, what(), error))?;
-    let epoch = row.try_get(0).map_err(|error| refused(client, what(), error))?;
-    let offset = row.try_get(1).map_err(|error| refused(client, what(), error))?;
-    Ok((Fence { pipeline: pipeline.to_owned(), epoch }, offset))
+    let Some(row) = row else { return Err(fenced(client.target(), &pipeline)) };
+    claim.answered(epoch);
+    let offset = row.try_get(0).map_err(|error| refused(client, what(), error))?;
+    Ok((Fence { pipeline, epoch }, offset))
+}
+
+/// Reads the offset of a pipeline as text, and leaves the fence alone.
+pub(super) async fn peek(
+    client: &SqlClient,
+    table: &TableName,
+    statements: &OffsetStatements,
+    pipeline: &str,
+) -> Result<Option<String>, SinkError> {
+    if !has_table(client, table).await? {
+        return Ok(None);
+    }
+    let failed = |error| refused(client, format!("the offset cannot be read from {table}"), error);
+    let row = client.query_opt(&statements.peek, &[&pipeline]).await.map_err(failed)?;
+    row.map_or(Ok(None), |row| row.try_get(0).map_err(failed))
 }
 
 /// Makes the table of offsets and its schema, where they are missing.

@@ -17,7 +17,7 @@ use super::dialect::Postgres;
 use super::error::refused;
 use super::fence::make_schema;
 use super::parameter::ArrayParameter;
-use crate::error::SinkError;
+use crate::error::{SinkError, fenced};
 use crate::sql::actions::{self, Run};
 use crate::sql::dialect::Dialect;
 use crate::sql::naming::{DEFAULT_SCHEMA, NameBook, TableName};
@@ -98,10 +98,7 @@ impl Session {
             saved
         };
         if saved == 0 {
-            return Err(SinkError::Fenced {
-                target: client.target().to_owned(),
-                pipeline: fence.pipeline.clone(),
-            });
+            return Err(fenced(client.target(), &fence.pipeline));
         }
         if folded.is_empty() {
             return Ok(());

@@ -14,9 +14,9 @@ use super::dialect::Postgres;
 use super::error::refused;
 use super::fence;
 use super::session::{Session, Tables};
-use crate::error::{SinkError, not_loaded};
+use crate::error::{SinkError, not_loaded, read_offset};
 use crate::sql::naming::{DEFAULT_SCHEMA, NameBook, TableName, TableNames};
-use crate::sql::offsets::{Fence, OFFSET_TABLE, OffsetStatements};
+use crate::sql::offsets::{Claim, Fence, OFFSET_TABLE, OffsetStatements};
 use crate::sql::plan::Plans;
 
 /// Writes rows into a PostgreSQL database (12 or newer), exactly once.
@@ -43,6 +43,8 @@ pub struct PostgresSink {
     /// Away while a call runs; a call that was given up does not bring it back, and the server rolls back.
     session: Option<Session>,
     fence: Option<Fence>,
+    /// What is remembered of the fence beyond one connection.
+    claim: Option<Claim>,
     identity: Option<SystemIdentity>,
 }
 
@@ -100,6 +102,7 @@ impl PostgresSinkBuilder {
             },
             session: None,
             fence: None,
+            claim: None,
             identity: None,
         })
     }
@@ -140,22 +143,28 @@ impl PostgresSink {
         }
     }
 
-    async fn load_offset(&mut self, pipeline: &str) -> Result<Option<Offset>, SinkError> {
+    async fn peek_offset(&mut self, pipeline: &str) -> Result<Option<Offset>, SinkError> {
         let session = self.take_session().await?;
         let table = &self.tables.offset_table;
+        let found = fence::peek(&session.client, table, &self.offsets, pipeline).await;
+        self.session = Some(session);
+        read_offset(&self.name, table, pipeline, found?)
+    }
+
+    async fn load_offset(&mut self, pipeline: &str) -> Result<Option<Offset>, SinkError> {
+        let session = self.take_session().await?;
+        self.fence = None;
+        if self.claim.as_ref().is_none_or(|claim| claim.pipeline != pipeline) {
+            self.claim = None;
+        }
+        let claim = self.claim.get_or_insert_with(|| Claim::new(pipeline));
+        let table = &self.tables.offset_table;
         let taken =
-            fence::take(&session.client, &session.dialect, table, &self.offsets, pipeline).await;
+            fence::take(&session.client, &session.dialect, table, &self.offsets, claim).await;
         self.session = Some(session);
         let (fence, offset) = taken?;
         self.fence = Some(fence);
-        offset.map(|text| text.parse()).transpose().map_err(|error: Error| {
-            SinkError::configuration(
-                &self.name,
-                format!("the offset of pipeline {pipeline:?} in {table} is damaged"),
-                error.to_string(),
-                "restore the table, or delete its row and copy into empty tables",
-            )
-        })
+        read_offset(&self.name, table, pipeline, offset)
     }
 
     async fn commit_batch(&mut self, batch: &Batch) -> Result<(), SinkError> {
@@ -170,7 +179,7 @@ impl PostgresSink {
     }
 
     async fn forget_pipeline(&mut self, pipeline: &str) -> Result<(), SinkError> {
-        self.fence = None;
+        (self.fence, self.claim) = (None, None);
         let session = self.take_session().await?;
         let client = &session.client;
         if fence::has_table(client, &self.tables.offset_table).await? {
@@ -222,6 +231,10 @@ impl Sink for PostgresSink {
 
 #[async_trait]
 impl TransactionalSink for PostgresSink {
+    async fn peek(&mut self, pipeline: &str) -> Result<Option<Offset>> {
+        Ok(self.peek_offset(pipeline).await?)
+    }
+
     async fn load(&mut self, pipeline: &str) -> Result<Option<Offset>> {
         Ok(self.load_offset(pipeline).await?)
     }

@@ -10,7 +10,7 @@ use cdc_core::{Ack, Batch, Delivery, Error, Offset, Outcome, Result, Sink, Trans
 use super::writer::Writer;
 use crate::error::SinkError;
 use crate::sql::naming::{NameBook, TableName, TableNames};
-use crate::sql::offsets::OFFSET_TABLE;
+use crate::sql::offsets::{Claim, OFFSET_TABLE};
 
 /// Writes rows into a SQLite file, exactly once.
 ///
@@ -40,6 +40,8 @@ pub struct SqliteSink {
     options: SqliteSinkBuilder,
     /// Away while a call runs on another thread; a call that was given up does not bring it back.
     writer: Option<Writer>,
+    /// What is remembered of the fence beyond one connection.
+    claim: Option<Claim>,
 }
 
 /// Sets up a [`SqliteSink`].
@@ -99,7 +101,7 @@ impl SqliteSinkBuilder {
     pub fn build(self) -> Result<SqliteSink> {
         let name = format!("sqlite:{}", self.path.display());
         let writer = self.writer(&name)?;
-        Ok(SqliteSink { name, options: self, writer: Some(writer) })
+        Ok(SqliteSink { name, options: self, writer: Some(writer), claim: None })
     }
 
     fn writer(&self, name: &str) -> Result<Writer, SinkError> {
@@ -188,9 +190,23 @@ impl Sink for SqliteSink {
 
 #[async_trait]
 impl TransactionalSink for SqliteSink {
-    async fn load(&mut self, pipeline: &str) -> Result<Option<Offset>> {
+    async fn peek(&mut self, pipeline: &str) -> Result<Option<Offset>> {
         let pipeline = pipeline.to_owned();
-        self.run(move |writer| writer.load(&pipeline)).await
+        self.run(move |writer| writer.peek(&pipeline)).await
+    }
+
+    async fn load(&mut self, pipeline: &str) -> Result<Option<Offset>> {
+        if self.claim.as_ref().is_none_or(|claim| claim.pipeline != pipeline) {
+            self.claim = None;
+        }
+        let claim = self.claim.get_or_insert_with(|| Claim::new(pipeline));
+        let before = claim.clone();
+        let epoch = claim.ask();
+        let offset = self.run(move |writer| writer.load(&before, epoch)).await?;
+        if let Some(claim) = &mut self.claim {
+            claim.answered(epoch);
+        }
+        Ok(offset)
     }
 
     async fn commit(&mut self, batch: Arc<Batch>) -> Result<Outcome> {
@@ -199,6 +215,7 @@ impl TransactionalSink for SqliteSink {
     }
 
     async fn forget(&mut self, pipeline: &str) -> Result<()> {
+        self.claim = None;
         let pipeline = pipeline.to_owned();
         self.run(move |writer| writer.forget(&pipeline)).await
     }

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use cdc_core::fold::{Folder, Step, TableFold};
 use cdc_core::{Batch, Destination, Offset, Schema};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::catalog::existing_table;
 use super::dialect::Sqlite;
 use super::error::refused;
 use super::value::stored;
-use crate::error::{SinkError, not_loaded};
+use crate::error::{SinkError, fenced, not_loaded, read_offset};
 use crate::sql::actions::{self, Run};
 use crate::sql::dialect::Dialect;
 use crate::sql::naming::{NameBook, TableName};
-use crate::sql::offsets::{Fence, OffsetStatements, first_epoch};
+use crate::sql::offsets::{Claim, Fence, OffsetStatements};
 use crate::sql::plan::{Plans, TablePlan};
 use crate::sql::table::{check_names, layout};
 
@@ -90,32 +90,48 @@ impl Writer {
         })
     }
 
-    pub(super) fn load(&mut self, pipeline: &str) -> Result<Option<Offset>, SinkError> {
-        let loaded = self.in_transaction("the offset cannot be loaded", |writer| {
-            let refused = |error| refused(&writer.target, "the offset cannot be loaded", &error);
-            if existing_table(&writer.connection, &writer.offset_table.table)
-                .map_err(refused)?
-                .is_none()
-            {
+    /// Takes the fence with an epoch, where it is not another's, and reads the offset.
+    pub(super) fn load(&mut self, claim: &Claim, epoch: i64) -> Result<Option<Offset>, SinkError> {
+        self.fence = None;
+        let what = "the offset cannot be loaded";
+        let sql = self.offsets.load(claim);
+        let pipeline = claim.pipeline.clone();
+        let found = self.in_transaction(what, |writer| {
+            let refused = |error| refused(&writer.target, what, &error);
+            if !writer.has_offsets()? {
                 writer.connection.execute_batch(&writer.offsets.create).map_err(refused)?;
             }
-            writer
+            let found = writer
                 .connection
-                .query_row(&writer.offsets.load, (pipeline, first_epoch()), |row| {
-                    Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?))
-                })
-                .map_err(refused)
-        });
-        let (epoch, offset) = loaded?;
-        self.fence = Some(Fence { pipeline: pipeline.to_owned(), epoch });
-        offset.map(|text| text.parse()).transpose().map_err(|error: cdc_core::Error| {
-            SinkError::configuration(
-                &self.target,
-                format!("the offset of pipeline {pipeline:?} in {} is damaged", self.offset_table),
-                error.to_string(),
-                "restore the table, or delete its row and copy into empty tables",
-            )
-        })
+                .query_row(&sql, (&pipeline, epoch), |row| row.get::<_, Option<String>>(0))
+                .optional()
+                .map_err(refused)?;
+            found.ok_or_else(|| fenced(&writer.target, &pipeline))
+        })?;
+        let offset = read_offset(&self.target, &self.offset_table, &pipeline, found)?;
+        self.fence = Some(Fence { pipeline, epoch });
+        Ok(offset)
+    }
+
+    /// Reads the offset and leaves the fence alone.
+    pub(super) fn peek(&mut self, pipeline: &str) -> Result<Option<Offset>, SinkError> {
+        if !self.has_offsets()? {
+            return Ok(None);
+        }
+        let found = self
+            .connection
+            .query_row(&self.offsets.peek, [pipeline], |row| row.get::<_, Option<String>>(0))
+            .optional()
+            .map_err(|error| refused(&self.target, "the offset cannot be read", &error))?;
+        read_offset(&self.target, &self.offset_table, pipeline, found.flatten())
+    }
+
+    fn has_offsets(&self) -> Result<bool, SinkError> {
+        existing_table(&self.connection, &self.offset_table.table)
+            .map(|table| table.is_some())
+            .map_err(|error| {
+                refused(&self.target, "the table of the offsets cannot be looked up", &error)
+            })
     }
 
     pub(super) fn commit(&mut self, batch: &Batch) -> Result<(), SinkError> {
@@ -131,10 +147,7 @@ impl Writer {
                 })
                 .map_err(|error| refused(&writer.target, "the offset cannot be saved", &error))?;
             if saved == 0 {
-                return Err(SinkError::Fenced {
-                    target: writer.target.clone(),
-                    pipeline: fence.pipeline.clone(),
-                });
+                return Err(fenced(&writer.target, &fence.pipeline));
             }
             let tables = writer.folder.fold(&batch.events)?;
             tables.iter().try_for_each(|table| writer.apply(table))
@@ -145,10 +158,7 @@ impl Writer {
         self.fence = None;
         self.in_transaction("the offset cannot be forgotten", |writer| {
             let refused = |error| refused(&writer.target, "the offset cannot be forgotten", &error);
-            if existing_table(&writer.connection, &writer.offset_table.table)
-                .map_err(refused)?
-                .is_some()
-            {
+            if writer.has_offsets()? {
                 writer.connection.execute(&writer.offsets.forget, [pipeline]).map_err(refused)?;
             }
             Ok(())
