@@ -314,9 +314,9 @@ impl Copy {
 
     /// Compares the target with a fresh copy of the database.
     pub(crate) async fn assert_equal(&self, database: &TestDatabase) {
-        let mut fresh = Copy::new(
-            database.source().slot_name("fresh_copy").publication_name("fresh_copy"),
-        );
+        let name = format!("fresh_{}", database.name);
+        let mut fresh =
+            Copy::new(database.source().slot_name(name.as_str()).publication_name(name));
         fresh.start().await.unwrap();
         fresh.catch_up().await.unwrap();
         fresh.source.close().await.unwrap();
