@@ -22,7 +22,7 @@ async fn tables(database: &TestDatabase) {
 async fn no_row_is_lost_twice_or_a_ghost() {
     let Some(database) = TestDatabase::create().await else { return };
     tables(&database).await;
-    for batches in [1, 2, 3, 20, 60] {
+    for batches in [1, 2, 3, 20, 40] {
         let mut copy = Copy::new(database.source());
         copy.context.limits.max_events = 20;
         copy.start().await.unwrap();
