@@ -66,6 +66,11 @@ impl Decoder {
         &self.position
     }
 
+    /// Goes on from the same place with what a read of tables has added.
+    pub(crate) fn join(&mut self, position: Position) {
+        self.position = position;
+    }
+
     pub(crate) fn in_transaction(&self) -> bool {
         self.transaction.is_some()
     }
@@ -132,7 +137,7 @@ impl Decoder {
             database: Arc::clone(&self.database),
             id: Some(TransactionId::Xid(begin.xid)),
             commit_time_us: unix_micros(begin.commit_time),
-            position: [begin.final_lsn.0, begin.final_lsn.0],
+            position: [begin.final_lsn.0, self.position.copies],
             previous_commit: Some(self.position.end.0).filter(|end| *end != 0),
             replicated_from: None,
         };
@@ -299,7 +304,7 @@ impl Decoder {
                 database: Arc::clone(&self.database),
                 id: None,
                 commit_time_us: None,
-                position: [lsn.0, lsn.0],
+                position: [lsn.0, self.position.copies],
                 previous_commit,
                 replicated_from: None,
             }),
