@@ -132,6 +132,9 @@ pub enum ConnectError {
     },
 }
 
+/// The reason of [`ConnectError::no_password`].
+pub(crate) const NO_PASSWORD: &str = "it asks for a password and none is given; put it into the connection URL, PGPASSWORD or PGPASSFILE";
+
 /// Whether trying again can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectErrorKind {
@@ -219,10 +222,7 @@ impl ConnectError {
 
     /// The server wants a password and there is none.
     pub fn no_password(target: impl Into<String>) -> Self {
-        Self::authentication(
-            target,
-            "it asks for a password and none is given; put it into the connection URL, PGPASSWORD or PGPASSFILE",
-        )
+        Self::authentication(target, NO_PASSWORD)
     }
 
     /// Whether trying again can help.

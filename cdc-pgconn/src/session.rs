@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use crate::config::ConnectConfig;
-use crate::error::ConnectError;
+use crate::error::{ConnectError, NO_PASSWORD};
 use crate::stream::{Stream, establish};
 
 /// The settings that every session of this project has, whatever `postgresql.conf`, `ALTER DATABASE ... SET`,
@@ -188,7 +188,7 @@ pub async fn connect_sql(
     establish(config, |stream| log_in(config, sql, pin, stream)).await.map_err(
         |error| match error {
             // Only here the password file is known, and why it was not read.
-            ConnectError::Authentication { server: None, .. } if password.is_none() => {
+            ConnectError::Authentication { reason, .. } if reason == NO_PASSWORD => {
                 config.missing_password()
             }
             error => error,

@@ -214,7 +214,7 @@ pub struct LogicalMessage {
     pub xid: Option<u32>,
     /// It belongs to a transaction; else it stands alone, outside of Begin and Commit.
     pub transactional: bool,
-    /// Its position in the log.
+    /// Just behind its record in the log: what `pg_logical_emit_message` returned.
     pub lsn: Lsn,
     /// Its prefix.
     pub prefix: String,
