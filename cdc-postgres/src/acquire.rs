@@ -155,11 +155,18 @@ pub(crate) fn start_failed(error: ConnectError, slot: &str) -> PostgresError {
 }
 
 /// What can be said of an existing slot without an offset.
-fn check_held_slot(survey: &Survey, options: &Options, pipeline: &str) -> Result<(), PostgresError> {
+fn check_held_slot(
+    survey: &Survey,
+    options: &Options,
+    pipeline: &str,
+) -> Result<(), PostgresError> {
     let Some(found) = &survey.slot else { return Ok(()) };
     let slot = options.slot_name(pipeline);
     if found.is_lost() {
-        return Err(PostgresError::WalRemoved { slot, reason: "its wal_status is lost".to_owned() });
+        return Err(PostgresError::WalRemoved {
+            slot,
+            reason: "its wal_status is lost".to_owned(),
+        });
     }
     if let Some(missing) = survey.plan.as_ref().and_then(|plan| plan.missing()) {
         return Err(PostgresError::Publication {
@@ -187,7 +194,9 @@ async fn identify(link: &mut ReplicationConnection) -> Result<(History, Duration
         }
     }
     let timeout = link
-        .simple_query("SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'")
+        .simple_query(
+            "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'",
+        )
         .await?;
     let millis = timeout.text(0, "setting").and_then(|text| text.parse().ok()).unwrap_or(60_000);
     Ok((History::new(timeline, &file), Duration::from_millis(millis)))

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use cdc_pgconn::ConnectConfig;
 
 use crate::error::PostgresError;
-use crate::names::{
-    append_publication, check_publication_name, check_slot_name, default_name,
-};
+use crate::names::{append_publication, check_publication_name, check_slot_name, default_name};
 use crate::source::PostgresSource;
 use crate::table_filter::{TableFilter, TablePattern};
 
@@ -38,9 +36,7 @@ pub(crate) struct Options {
 impl Options {
     /// The slot's name in this pipeline.
     pub(crate) fn slot_name(&self, pipeline: &str) -> String {
-        self.slot_name
-            .clone()
-            .unwrap_or_else(|| default_name(pipeline, self.config.database()))
+        self.slot_name.clone().unwrap_or_else(|| default_name(pipeline, self.config.database()))
     }
 
     /// The publication's name in this pipeline.
@@ -196,7 +192,8 @@ impl PostgresSourceBuilder {
     }
 
     pub(crate) fn options(self) -> Result<Options, PostgresError> {
-        let setting = |name: &'static str| move |reason: String| PostgresError::Setting { name, reason };
+        let setting =
+            |name: &'static str| move |reason: String| PostgresError::Setting { name, reason };
         let config = self.address.0.map_err(|reason| PostgresError::Setting {
             name: "the source's address",
             reason: reason.to_string(),
@@ -224,7 +221,8 @@ impl PostgresSourceBuilder {
                 .map_err(setting("publication_name"))?;
         } else if !self.create_publication {
             return Err(setting("create_publication")(
-                "false needs the name of the publication to use; add .publication_name(..)".to_owned(),
+                "false needs the name of the publication to use; add .publication_name(..)"
+                    .to_owned(),
             ));
         }
         if !self.create_slot && self.slot_name.is_none() {

@@ -250,7 +250,8 @@ impl PostgresError {
 
 impl From<PostgresError> for Error {
     fn from(error: PostgresError) -> Self {
-        let unreachable = matches!(&error, PostgresError::Connect(source) if source.is_unreachable());
+        let unreachable =
+            matches!(&error, PostgresError::Connect(source) if source.is_unreachable());
         let converted = Error::new(error.kind(), error.to_string()).with_source(error);
         if unreachable { converted.unreachable() } else { converted }
     }

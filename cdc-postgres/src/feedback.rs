@@ -28,7 +28,8 @@ impl Acknowledged {
     pub(crate) async fn wait_for(&self, wanted: &Position) {
         let mut changes = self.0.subscribe();
         // The sender lives in self, so waiting cannot fail.
-        let _ = changes.wait_for(|saved| saved.as_ref().is_some_and(|saved| has(saved, wanted))).await;
+        let _ =
+            changes.wait_for(|saved| saved.as_ref().is_some_and(|saved| has(saved, wanted))).await;
     }
 }
 

@@ -155,8 +155,7 @@ impl Position {
             cdc.insert("joining".into(), tables_json(&self.joining));
         }
         if !self.publications.is_empty() {
-            let oids =
-                self.publications.iter().map(|(name, oid)| (name.clone(), Json::from(*oid)));
+            let oids = self.publications.iter().map(|(name, oid)| (name.clone(), Json::from(*oid)));
             cdc.insert("publications".into(), Json::Object(oids.collect()));
         }
         keys.insert("cdc".into(), cdc.into());
@@ -216,9 +215,10 @@ impl Position {
                 lsn: number("lsn").map(Lsn),
                 xid: number("txId").and_then(|xid| u32::try_from(xid).ok()),
                 commit_time_us: offset.get("ts_usec").and_then(Json::as_i64),
-                message: offset.get("messageType").and_then(Json::as_str).and_then(|message| {
-                    MESSAGE_TYPES.into_iter().find(|known| *known == message)
-                }),
+                message: offset
+                    .get("messageType")
+                    .and_then(Json::as_str)
+                    .and_then(|message| MESSAGE_TYPES.into_iter().find(|known| *known == message)),
             },
         })
     }

@@ -2,9 +2,7 @@
 
 use std::cmp::Ordering;
 
-use cdc_core::{
-    Coverage, Offset, Origin, Positions, Result, TransactionId, TransactionOrigin,
-};
+use cdc_core::{Coverage, Offset, Origin, Positions, Result, TransactionId, TransactionOrigin};
 
 use crate::lsn::Lsn;
 use crate::position::{Phase, Point, Position, Read};
@@ -210,7 +208,10 @@ mod tests {
     fn a_change_that_a_later_read_has_shown_is_covered_for_sinks_that_got_it() {
         let mut change = origin(150, 0, "new");
         change.shown_by_snapshot = true;
-        assert!(!covers(&streaming(100), &change), "the sink's own offset says what its read showed");
+        assert!(
+            !covers(&streaming(100), &change),
+            "the sink's own offset says what its read showed"
+        );
         Arc::make_mut(&mut change.transaction).position[1] = 2;
         assert!(covers(&streaming(100), &change));
     }
@@ -232,9 +233,8 @@ mod tests {
         let mut joined = streaming(100);
         joined.copies = 2;
         let later = streaming(200);
-        let meet = |a: &Position, b: &Position| {
-            LogPositions.meet(&a.to_offset(), &b.to_offset()).unwrap()
-        };
+        let meet =
+            |a: &Position, b: &Position| LogPositions.meet(&a.to_offset(), &b.to_offset()).unwrap();
         assert_eq!(meet(&later, &done), done.to_offset());
         assert_eq!(meet(&done, &joining), joining.to_offset());
         assert_eq!(meet(&joined, &joining), joining.to_offset());

@@ -36,11 +36,8 @@ pub(crate) fn report(unmet: &[Prerequisite]) -> String {
     match unmet {
         [one] => one.to_string(),
         several => {
-            let list: Vec<String> = several
-                .iter()
-                .enumerate()
-                .map(|(at, one)| format!("({}) {one}", at + 1))
-                .collect();
+            let list: Vec<String> =
+                several.iter().enumerate().map(|(at, one)| format!("({}) {one}", at + 1)).collect();
             format!("{} prerequisites are not met: {}", several.len(), list.join(" "))
         }
     }
@@ -106,10 +103,7 @@ impl Check<'_> {
             ));
         }
         if server.in_recovery {
-            unmet.push(Prerequisite::new(
-                "the server is a standby",
-                "connect to the primary",
-            ));
+            unmet.push(Prerequisite::new("the server is a standby", "connect to the primary"));
         }
         if !server.may_replicate {
             unmet.push(Prerequisite::new(
@@ -162,7 +156,9 @@ impl Check<'_> {
         if !self.create_publication {
             if !self.publications.iter().any(|publication| publication.name == name) {
                 unmet.push(Prerequisite::new(
-                    format!("publication {name:?} does not exist, and .create_publication(false) is set"),
+                    format!(
+                        "publication {name:?} does not exist, and .create_publication(false) is set"
+                    ),
                     format!("run CREATE PUBLICATION {} FOR TABLE ...", quote(name)),
                 ));
             }

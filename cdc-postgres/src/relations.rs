@@ -57,9 +57,8 @@ impl Relation {
             })
             .collect();
         let key = key(message, &catalog.key);
-        let (schema, types) = schema_of(&table, &columns, &key, catalog, types).map_err(|error| {
-            PostgresError::Log { position: at, reason: error.to_string() }
-        })?;
+        let (schema, types) = schema_of(&table, &columns, &key, catalog, types)
+            .map_err(|error| PostgresError::Log { position: at, reason: error.to_string() })?;
         let columns = message
             .columns
             .iter()
@@ -95,7 +94,8 @@ fn key(message: &pgoutput::Relation, catalog: &[String]) -> Vec<String> {
                 .filter(|column| column.is_key)
                 .map(|column| column.name.clone())
                 .collect();
-            let same = catalog.len() == marked.len() && catalog.iter().all(|name| marked.contains(name));
+            let same =
+                catalog.len() == marked.len() && catalog.iter().all(|name| marked.contains(name));
             if same { catalog.to_vec() } else { marked }
         }
     }
@@ -173,8 +173,10 @@ pub(crate) mod tests {
 
     #[test]
     fn the_key_has_the_order_of_its_index() {
-        let message =
-            message(ReplicaIdentity::Default, &[("a", 23, true), ("b", 23, true), ("c", 25, false)]);
+        let message = message(
+            ReplicaIdentity::Default,
+            &[("a", 23, true), ("b", 23, true), ("c", 25, false)],
+        );
         assert_eq!(key_of(&message, &["b", "a"]), ["b", "a"]);
     }
 
@@ -196,14 +198,8 @@ pub(crate) mod tests {
     fn a_schema_is_announced_once() {
         let message = message(ReplicaIdentity::Default, &[("a", 23, true)]);
         let relation = || {
-            Relation::new(
-                &message,
-                &TableColumns::default(),
-                &TypeCatalog::default(),
-                true,
-                Lsn(1),
-            )
-            .unwrap()
+            Relation::new(&message, &TableColumns::default(), &TypeCatalog::default(), true, Lsn(1))
+                .unwrap()
         };
         let mut relations = Relations::default();
         assert!(relations.is_news(&relation()));

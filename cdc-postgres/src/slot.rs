@@ -47,9 +47,11 @@ impl SlotFacts {
 }
 
 /// Looks for a slot.
-pub(crate) async fn find(client: &SqlClient, name: &str) -> Result<Option<SlotFacts>, PostgresError> {
-    let wal_status =
-        if client.server_version() >= 130_000 { "wal_status" } else { "NULL::text" };
+pub(crate) async fn find(
+    client: &SqlClient,
+    name: &str,
+) -> Result<Option<SlotFacts>, PostgresError> {
+    let wal_status = if client.server_version() >= 130_000 { "wal_status" } else { "NULL::text" };
     let row = client
         .query_opt(
             &format!(
@@ -188,8 +190,7 @@ pub(crate) async fn wait_for_open_transactions(
 
 fn tell_waiting(progress: &Progress, why: &str, waited: Duration, open: &[String]) {
     let who = if open.is_empty() { "(none is visible)".to_owned() } else { open.join(", ") };
-    let reason =
-        format!("{why} waits since {} s for open transactions: {who}", waited.as_secs());
+    let reason = format!("{why} waits since {} s for open transactions: {who}", waited.as_secs());
     tracing::warn!("{reason}");
     progress.set_phase(Phase::Waiting { reason });
 }

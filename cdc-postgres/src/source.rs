@@ -117,7 +117,10 @@ impl PostgresSource {
         };
         let Some(resume) = resume else {
             return match confirmed {
-                None => Ok((Begin::MakeSlot { intent_saved: false, emptied: false }, fresh(Phase::Intent, Lsn::ZERO))),
+                None => Ok((
+                    Begin::MakeSlot { intent_saved: false, emptied: false },
+                    fresh(Phase::Intent, Lsn::ZERO),
+                )),
                 Some(start) if self.options.adopt_slot || !self.options.create_slot => {
                     Ok(from_slot(start))
                 }
@@ -206,13 +209,8 @@ impl Source for PostgresSource {
         let (begin, position) = self.decide(&held, resume.as_ref())?;
         self.acknowledged.reset(resume);
         let (out, batches) = mpsc::channel(1);
-        let worker = Worker::new(
-            Arc::clone(&self.options),
-            held,
-            position,
-            self.acknowledged.clone(),
-            out,
-        );
+        let worker =
+            Worker::new(Arc::clone(&self.options), held, position, self.acknowledged.clone(), out);
         let task = tokio::spawn(worker.run(begin));
         self.run = Some(Run { batches, task });
         Ok(())

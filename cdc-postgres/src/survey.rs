@@ -74,9 +74,11 @@ impl Survey {
             SnapshotMode::Never => Vec::new(),
         };
         let named = |table: &&Table| {
-            options.filter.include.iter().any(|pattern| {
-                pattern.is_exact() && pattern.matches(&table.id)
-            })
+            options
+                .filter
+                .include
+                .iter()
+                .any(|pattern| pattern.is_exact() && pattern.matches(&table.id))
         };
         let check = Check {
             server: &server,
@@ -135,7 +137,8 @@ impl Survey {
         Ok(published
             .into_iter()
             .filter(|table| {
-                self.tables.iter().any(|followed| followed.oid == table.oid) && seen.insert(table.oid)
+                self.tables.iter().any(|followed| followed.oid == table.oid)
+                    && seen.insert(table.oid)
             })
             .collect())
     }
@@ -152,6 +155,7 @@ fn select(all: &[Table], options: &Options) -> Vec<Table> {
 fn wants(options: &Options, table: &Table) -> bool {
     let filter = &options.filter;
     let names = || std::iter::once(&table.id).chain(&table.ancestors);
-    (filter.include.is_empty() || names().any(|name| filter.include.iter().any(|p| p.matches(name))))
+    (filter.include.is_empty()
+        || names().any(|name| filter.include.iter().any(|p| p.matches(name))))
         && !names().any(|name| filter.exclude.iter().any(|pattern| pattern.matches(name)))
 }

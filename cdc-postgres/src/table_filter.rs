@@ -51,7 +51,9 @@ impl TablePattern {
     /// Reads `schema.table`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let error = || {
-            format!("{text:?} is not a table of the form schema.table, such as public.orders or shop.*")
+            format!(
+                "{text:?} is not a table of the form schema.table, such as public.orders or shop.*"
+            )
         };
         let (schema, rest) = part(text.trim()).ok_or_else(error)?;
         let (table, rest) = part(rest.strip_prefix('.').ok_or_else(error)?).ok_or_else(error)?;

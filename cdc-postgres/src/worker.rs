@@ -69,7 +69,15 @@ impl Worker {
         acknowledged: Acknowledged,
         out: mpsc::Sender<Result<Batch, PostgresError>>,
     ) -> Self {
-        Worker { options, held, position, acknowledged, relations: Relations::default(), waiting: None, out }
+        Worker {
+            options,
+            held,
+            position,
+            acknowledged,
+            relations: Relations::default(),
+            waiting: None,
+            out,
+        }
     }
 
     /// Runs until it fails; the failure is the last thing that is sent.

@@ -1,5 +1,7 @@
 //! What is wrong is said in one line with a remedy.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use cdc_core::{Error, ErrorKind, Offset, Source as _};
@@ -43,8 +45,7 @@ fn with(copy: &Copy, key: &str, value: serde_json::Value) -> Offset {
 async fn wrong_password_database_and_host() {
     let Some(database) = TestDatabase::create().await else { return };
     let config = database.config.clone();
-    let error =
-        acquire_error(PostgresSource::builder(config.clone().with_password("wrong"))).await;
+    let error = acquire_error(PostgresSource::builder(config.clone().with_password("wrong"))).await;
     configuration(&error, &["password"]);
     let error =
         acquire_error(PostgresSource::builder(config.with_database("no_such_database"))).await;
@@ -60,9 +61,12 @@ async fn a_role_without_rights_learns_all_that_it_lacks() {
     let Some(database) = TestDatabase::create().await else { return };
     let role = format!("weak_{}", database.name);
     database
-        .run(&format!("CREATE TABLE t (id int PRIMARY KEY); CREATE ROLE {role} LOGIN PASSWORD 'weak'"))
+        .run(&format!(
+            "CREATE TABLE t (id int PRIMARY KEY); CREATE ROLE {role} LOGIN PASSWORD 'weak'"
+        ))
         .await;
-    let user = format!("postgres://{role}:weak@127.0.0.1:{}/{}", database.config.port(), database.name);
+    let user =
+        format!("postgres://{role}:weak@127.0.0.1:{}/{}", database.config.port(), database.name);
     let error = acquire_error(PostgresSource::builder(user.as_str())).await;
     configuration(
         &error,
@@ -81,8 +85,10 @@ async fn a_role_without_rights_learns_all_that_it_lacks() {
 
 #[tokio::test]
 async fn sql_ascii_is_refused() {
-    let Some(database) =
-        TestDatabase::create_with("ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'").await
+    let Some(database) = TestDatabase::create_with(
+        "ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'",
+    )
+    .await
     else {
         return;
     };
@@ -96,7 +102,10 @@ async fn a_table_that_is_named_and_missing() {
     database.run("CREATE UNLOGGED TABLE fast (id int PRIMARY KEY)").await;
     let source = database.source().tables(["public.nothing", "public.fast"]);
     let error = acquire_error(source).await;
-    configuration(&error, &["no table public.nothing", "public.fast cannot be followed", "UNLOGGED"]);
+    configuration(
+        &error,
+        &["no table public.nothing", "public.fast cannot be followed", "UNLOGGED"],
+    );
     database.drop().await;
 }
 
@@ -124,7 +133,10 @@ async fn a_missing_slot_with_an_offset() {
     let mut copy = followed(&database).await;
     database.run(&format!("SELECT pg_drop_replication_slot('{}')", slot(&database))).await;
     copy.kill(database.source()).await;
-    configuration(&copy.start().await.unwrap_err(), &[&slot(&database), "does not exist", "new copy"]);
+    configuration(
+        &copy.start().await.unwrap_err(),
+        &[&slot(&database), "does not exist", "new copy"],
+    );
     database.drop().await;
 }
 
@@ -134,7 +146,8 @@ async fn a_slot_that_is_ahead_of_the_offset() {
     database.run("CREATE TABLE t (id int PRIMARY KEY)").await;
     let mut copy = followed(&database).await;
     database.run("INSERT INTO t VALUES (1)").await;
-    let advance = format!("SELECT pg_replication_slot_advance('{}', pg_current_wal_lsn())", slot(&database));
+    let advance =
+        format!("SELECT pg_replication_slot_advance('{}', pg_current_wal_lsn())", slot(&database));
     database.run(&advance).await;
     copy.kill(database.source()).await;
     configuration(&copy.start().await.unwrap_err(), &["has advanced to", "are lost"]);
@@ -198,7 +211,8 @@ async fn a_publication_dropped_while_running() {
 async fn a_publication_made_after_the_slot() {
     let Some(database) = TestDatabase::create().await else { return };
     database.run("CREATE TABLE t (id int PRIMARY KEY)").await;
-    let make = format!("SELECT pg_create_logical_replication_slot('{}', 'pgoutput')", slot(&database));
+    let make =
+        format!("SELECT pg_create_logical_replication_slot('{}', 'pgoutput')", slot(&database));
     database.run(&make).await;
     database.run("INSERT INTO t VALUES (1)").await;
     database.run("CREATE PUBLICATION late FOR TABLE t").await;
@@ -250,9 +264,8 @@ async fn a_row_that_a_filter_lets_in_without_its_toast_value() {
              CREATE PUBLICATION filtered FOR TABLE t WHERE (visible)",
         )
         .await;
-    let mut copy = Copy::new(
-        database.source().publication_name("filtered").create_publication(false),
-    );
+    let mut copy =
+        Copy::new(database.source().publication_name("filtered").create_publication(false));
     copy.start().await.unwrap();
     copy.catch_up().await.unwrap();
     assert_eq!(copy.target.of("public.t", cdc_core::Operation::Read).len(), 1);

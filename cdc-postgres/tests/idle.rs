@@ -1,5 +1,7 @@
 //! The slot follows while nothing comes for us, and the server never waits for an answer.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::time::{Duration, Instant};
@@ -57,7 +59,9 @@ async fn a_consumer_that_stands_still_does_not_lose_the_connection() {
     copy.context.limits.max_bytes = 64 << 10;
     copy.start().await.unwrap();
     copy.catch_up().await.unwrap();
-    database.run("INSERT INTO t SELECT i, repeat(md5(i::text), 30) FROM generate_series(1, 20000) i").await;
+    database
+        .run("INSERT INTO t SELECT i, repeat(md5(i::text), 30) FROM generate_series(1, 20000) i")
+        .await;
     // Far more than the queue holds, for far longer than the server's patience.
     copy.step().await.unwrap();
     tokio::time::sleep(Duration::from_secs(6)).await;

@@ -32,9 +32,11 @@ async fn no_row_is_lost_twice_or_a_ghost() {
         copy.kill(database.source()).await;
         // An open transaction that the new read does not show, and others that it shows.
         let open = database.session().await;
-        open.batch_execute("BEGIN; INSERT INTO keyless VALUES (7777); UPDATE keyed SET note = 'open' WHERE id = 9")
-            .await
-            .unwrap();
+        open.batch_execute(
+            "BEGIN; INSERT INTO keyless VALUES (7777); UPDATE keyed SET note = 'open' WHERE id = 9",
+        )
+        .await
+        .unwrap();
         database
             .run(
                 "DELETE FROM keyed WHERE id % 5 = 0;
@@ -102,7 +104,10 @@ async fn tables_that_are_truncated_all_the_time_are_copied_right() {
                     .batch_execute("TRUNCATE keyless; INSERT INTO keyless VALUES (1), (2)")
                     .await
                     .unwrap();
-                writer.batch_execute("ALTER TABLE keyed ALTER note TYPE text COLLATE \"C\"").await.unwrap();
+                writer
+                    .batch_execute("ALTER TABLE keyed ALTER note TYPE text COLLATE \"C\"")
+                    .await
+                    .unwrap();
             }
         });
         let mut copy = Copy::new(database.source());

@@ -65,7 +65,9 @@ async fn a_change_from_before_the_table_was_published_is_in_the_read() {
 #[tokio::test]
 async fn a_table_that_gets_a_key_is_followed_in_full_from_the_next_start() {
     let Some(database) = TestDatabase::create().await else { return };
-    database.run("CREATE TABLE t (id int NOT NULL, note text); INSERT INTO t VALUES (1, 'a')").await;
+    database
+        .run("CREATE TABLE t (id int NOT NULL, note text); INSERT INTO t VALUES (1, 'a')")
+        .await;
     let mut copy = Copy::new(database.source());
     copy.start().await.unwrap();
     copy.catch_up().await.unwrap();

@@ -1,5 +1,7 @@
 //! What is published decides what is copied: row filters, column lists, partitions, generated columns.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use cdc_core::{ErrorKind, Operation, Payload, Source as _};
@@ -25,11 +27,12 @@ async fn row_filters_and_column_lists_hold_for_the_copy_as_for_the_stream() {
              CREATE PUBLICATION mine FOR TABLE t (id, n) WHERE (id < 100)",
         )
         .await;
-    let mut copy =
-        Copy::new(database.source().publication_name("mine").create_publication(false));
+    let mut copy = Copy::new(database.source().publication_name("mine").create_publication(false));
     copy.start().await.unwrap();
     copy.catch_up().await.unwrap();
-    database.run("INSERT INTO t VALUES (3, 's', 1), (300, 's', 1); INSERT INTO other VALUES (2)").await;
+    database
+        .run("INSERT INTO t VALUES (3, 's', 1), (300, 's', 1); INSERT INTO other VALUES (2)")
+        .await;
     copy.catch_up().await.unwrap();
     copy.source.close().await.unwrap();
     assert_eq!(copy.target.of("public.t", Operation::Read).len(), 2);

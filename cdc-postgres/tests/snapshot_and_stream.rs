@@ -64,7 +64,8 @@ async fn rows_are_copied_then_changes_follow() {
     // A table without an identity never makes its user's UPDATE fail; its updates are not followed.
     assert_eq!(copy.target.of("public.log", Operation::Update).len(), 0);
     assert_eq!(copy.target.of("public.log", Operation::Create).len(), 1);
-    let odd = copy.target.events.iter().find(|e| e.destination.as_str() == "public.Odd.Name").unwrap();
+    let odd =
+        copy.target.events.iter().find(|e| e.destination.as_str() == "public.Odd.Name").unwrap();
     let key: Vec<_> = odd
         .as_change()
         .unwrap()

@@ -41,7 +41,10 @@ async fn unchanged_large_values_are_unavailable() {
     assert_eq!(moved.before.as_ref().unwrap().by_name("n").unwrap().to_value(), Value::Unavailable);
     assert_eq!(large(2), Value::Null);
     let full = copy.target.of("public.full_t", Operation::Update)[0].as_change().unwrap();
-    assert_eq!(full.completed_after().unwrap().by_name("large").unwrap().to_value(), Value::text("x".repeat(5000)));
+    assert_eq!(
+        full.completed_after().unwrap().by_name("large").unwrap().to_value(),
+        Value::text("x".repeat(5000))
+    );
     assert_eq!(full.schema.key().len(), 1, "the key is the primary key, not all columns");
     let keyed = copy.target.of("public.key_t", Operation::Update)[0].as_change().unwrap();
     assert_eq!(keyed.key().unwrap().value(0), Some(Value::text("k".repeat(2600))));

@@ -101,10 +101,7 @@ async fn every_type_arrives_exactly() {
     );
     assert_eq!(value("ba"), inner(vec![Value::Bytes(vec![1u8].into())], 1));
     assert!(matches!(kind("m").data_type(), DataType::Enum { labels } if labels.len() == 2));
-    assert_eq!(
-        kind("dom").data_type(),
-        &DataType::Decimal { precision: Some(8), scale: Some(3) }
-    );
+    assert_eq!(kind("dom").data_type(), &DataType::Decimal { precision: Some(8), scale: Some(3) });
     assert!(!kind("dom").value_type.optional);
     assert!(matches!(kind("pr").data_type(), DataType::Other { name } if &**name == "pair"));
     assert_eq!(kind("v").native.unwrap().name.as_ref(), "character varying(10)");

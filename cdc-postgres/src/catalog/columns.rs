@@ -122,10 +122,8 @@ pub(crate) fn schema_of(
         let not_null = column_type.not_null
             || now.is_some_and(|now| now.not_null)
             || key.contains(&column.name);
-        let mut value_type = ValueType {
-            optional: !not_null,
-            ..ValueType::required(column_type.data_type.clone())
-        };
+        let mut value_type =
+            ValueType { optional: !not_null, ..ValueType::required(column_type.data_type.clone()) };
         // A default of another type than the log's is a later one.
         let same_type = now.filter(|now| now.type_oid == column.type_oid);
         let expression = same_type.and_then(|now| now.default.as_deref());
@@ -149,10 +147,8 @@ pub(crate) fn schema_of(
         fields.push(field);
         resolved.push(column_type);
     }
-    let mut schema = Schema::builder()
-        .table(table.clone())
-        .fields(fields)
-        .key(key.iter().map(String::as_str));
+    let mut schema =
+        Schema::builder().table(table.clone()).fields(fields).key(key.iter().map(String::as_str));
     if let Some(comment) = &catalog.comment {
         schema = schema.comment(comment.as_str());
     }
@@ -206,8 +202,7 @@ mod tests {
 
     #[test]
     fn a_default_of_a_later_type_is_left_out() {
-        let catalog =
-            TableColumns { columns: vec![column("a", 20)], ..TableColumns::default() };
+        let catalog = TableColumns { columns: vec![column("a", 20)], ..TableColumns::default() };
         let (schema, _) = schema_of(
             &TableId::new("public", "t"),
             &[named("a", 23)],

@@ -80,10 +80,7 @@ pub(crate) async fn oids(
 }
 
 /// The tables that are entered in a publication by name, as `(schema, table)`.
-pub(crate) async fn members(
-    client: &SqlClient,
-    name: &str,
-) -> Result<Vec<TableId>, PostgresError> {
+pub(crate) async fn members(client: &SqlClient, name: &str) -> Result<Vec<TableId>, PostgresError> {
     let rows = client
         .query(
             "SELECT n.nspname::text AS schema, c.relname::text AS name \

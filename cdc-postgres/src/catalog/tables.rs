@@ -45,7 +45,9 @@ impl TableKind {
             TableKind::Ordinary | TableKind::Partitioned => None,
             TableKind::Unlogged => Some("it is UNLOGGED: its changes are not in the log"),
             TableKind::Temporary => Some("it is temporary: its changes are not in the log"),
-            TableKind::Foreign => Some("it is a foreign table: its changes are in another server's log"),
+            TableKind::Foreign => {
+                Some("it is a foreign table: its changes are in another server's log")
+            }
         }
     }
 }

@@ -22,9 +22,7 @@ impl TypeCatalog {
 
     /// Keeps a name that the log gave, for a type that the catalog has no more.
     pub(crate) fn name(&mut self, oid: u32, name: String) {
-        self.0
-            .entry(oid)
-            .or_insert_with(|| CatalogType { name: name.into(), shape: Shape::Plain });
+        self.0.entry(oid).or_insert_with(|| CatalogType { name: name.into(), shape: Shape::Plain });
     }
 
     /// Reads types, and those below them.
@@ -56,10 +54,7 @@ impl TypeCatalog {
     }
 }
 
-async fn read(
-    client: &SqlClient,
-    oids: &[u32],
-) -> Result<Vec<(u32, CatalogType)>, PostgresError> {
+async fn read(client: &SqlClient, oids: &[u32]) -> Result<Vec<(u32, CatalogType)>, PostgresError> {
     let rows = client
         .query(
             "SELECT t.oid, format_type(t.oid, NULL) AS name, t.typtype::text AS kind, \

@@ -142,7 +142,11 @@ async fn visible_set(client: &SqlClient) -> Result<(Visible, Lsn), PostgresError
 }
 
 fn current_snapshot(client: &SqlClient) -> &'static str {
-    if client.server_version() >= 130_000 { "pg_current_snapshot()" } else { "txid_current_snapshot()" }
+    if client.server_version() >= 130_000 {
+        "pg_current_snapshot()"
+    } else {
+        "txid_current_snapshot()"
+    }
 }
 
 fn parse_visible(client: &SqlClient, text: &str) -> Result<Visible, PostgresError> {
@@ -216,12 +220,10 @@ mod tests {
 
     #[test]
     fn a_table_is_read_as_it_is_published() {
-        let columns =
-            [NamedType { name: "id".into(), type_oid: 23, modifier: -1 }, NamedType {
-                name: "a \"b\"".into(),
-                type_oid: 25,
-                modifier: -1,
-            }];
+        let columns = [
+            NamedType { name: "id".into(), type_oid: 23, modifier: -1 },
+            NamedType { name: "a \"b\"".into(), type_oid: 25, modifier: -1 },
+        ];
         let mut table = PublishedTable {
             oid: 1,
             id: TableId::new("public", "Odd"),

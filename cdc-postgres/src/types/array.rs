@@ -186,7 +186,8 @@ mod tests {
 
     #[test]
     fn broken_arrays_are_errors() {
-        for text in ["", "{", "{1", "{1,}", "{,1}", "{1}x", "[1:2]{1}", "{\"a}", "{{{{{{{1}}}}}}}"] {
+        for text in ["", "{", "{1", "{1,}", "{,1}", "{1}x", "[1:2]{1}", "{\"a}", "{{{{{{{1}}}}}}}"]
+        {
             assert!(read(text, Kind::Int32).is_err(), "{text:?}");
         }
     }

@@ -112,11 +112,9 @@ fn resolve_at(
     }
     match found.shape {
         Shape::Plain => other(found.name),
-        Shape::Enum(labels) => ColumnType {
-            kind: Kind::Text,
-            data_type: DataType::Enum { labels },
-            not_null: false,
-        },
+        Shape::Enum(labels) => {
+            ColumnType { kind: Kind::Text, data_type: DataType::Enum { labels }, not_null: false }
+        }
         Shape::Domain { base, modifier: of_base, not_null } => {
             let mut column = resolve_at(base, of_base, lookup, depth + 1);
             column.not_null |= not_null;
@@ -198,10 +196,7 @@ fn decimal(modifier: i32) -> DataType {
     let packed = modifier - 4;
     // From PostgreSQL 15 on the scale has 11 bits and a sign.
     let scale = ((packed & 0x7ff) ^ 1024) - 1024;
-    DataType::Decimal {
-        precision: u32::try_from((packed >> 16) & 0xffff).ok(),
-        scale: Some(scale),
-    }
+    DataType::Decimal { precision: u32::try_from((packed >> 16) & 0xffff).ok(), scale: Some(scale) }
 }
 
 /// Length and scale as the modifiers of a column say, for the native type.

@@ -108,7 +108,10 @@ mod tests {
         assert_eq!(read(Kind::Float32, "-Infinity"), Value::Float32(f32::NEG_INFINITY));
         assert_eq!(read(Kind::Float64, "1.7976931348623157e+308"), Value::Float64(f64::MAX));
         assert_eq!(read(Kind::Float64, "NaN"), Value::Float64(f64::NAN));
-        assert_eq!(read(Kind::Decimal, "12.50").as_ref(), Value::Decimal(Decimal::new(1250, 2)).as_ref());
+        assert_eq!(
+            read(Kind::Decimal, "12.50").as_ref(),
+            Value::Decimal(Decimal::new(1250, 2)).as_ref()
+        );
         assert_eq!(read(Kind::Decimal, "NaN"), Value::Decimal(Decimal::NAN));
     }
 

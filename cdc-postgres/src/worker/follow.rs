@@ -39,8 +39,9 @@ impl Worker {
         let relations: Relations = std::mem::take(&mut self.relations);
         let database = self.held.survey.server.database.as_str().into();
         let position = self.position.clone();
-        let decoder = Decoder::new(database, position, relations)
-            .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })?;
+        let decoder = Decoder::new(database, position, relations).map_err(|error| {
+            PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() }
+        })?;
         let mut state = Following {
             decoder,
             batch: BatchBuilder::new(self.held.context.limits),
@@ -130,10 +131,8 @@ impl Worker {
         let ends_transaction = matches!(message, Message::Commit(_));
         let batch = &mut state.batch;
         state.decoder.decode(message, at, &mut |event| batch.push(event))?;
-        if ends_transaction {
-            if let Some(time) = state.decoder.position().last.commit_time_us {
-                self.held.context.progress.set_last_commit(time);
-            }
+        if ends_transaction && let Some(time) = state.decoder.position().last.commit_time_us {
+            self.held.context.progress.set_last_commit(time);
         }
         if state.batch.is_full() {
             self.flush(state).await?;
@@ -205,10 +204,11 @@ impl Worker {
         error: cdc_pgconn::ConnectError,
         state: &Following,
     ) -> PostgresError {
-        let publication = error.server().filter(|server| server.code == "42704").and_then(|server| {
-            let names = self.publications();
-            names.into_iter().find(|name| server.message.contains(&format!("\"{name}\"")))
-        });
+        let publication =
+            error.server().filter(|server| server.code == "42704").and_then(|server| {
+                let names = self.publications();
+                names.into_iter().find(|name| server.message.contains(&format!("\"{name}\"")))
+            });
         let Some(publication) = publication else { return start_failed(error, &self.slot_name()) };
         let there = publications::oids(&self.held.sql, std::slice::from_ref(&publication)).await;
         let what = match there {

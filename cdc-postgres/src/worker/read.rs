@@ -45,7 +45,9 @@ impl Worker {
             while let Some(line) = lines.next().await? {
                 let row = table.row(&line, self.position.end)?;
                 let last_of_table = first_in_table;
-                if let Some(event) = rows.next(Waiting { table: index, row, first_in_table }, last_of_table) {
+                if let Some(event) =
+                    rows.next(Waiting { table: index, row, first_in_table }, last_of_table)
+                {
                     batch.push(event);
                 }
                 first_in_table = false;
@@ -72,8 +74,7 @@ impl Worker {
     pub(super) async fn announce(&mut self) -> Result<(), PostgresError> {
         let published = self.published(None).await?;
         let config = &self.options.config;
-        let reader =
-            SnapshotReader::open(config, crate::snapshot::Kind::Own, &published).await?;
+        let reader = SnapshotReader::open(config, crate::snapshot::Kind::Own, &published).await?;
         let rows = SnapshotEvents::new(self, &reader.tables);
         let mut batch = BatchBuilder::new(self.held.context.limits);
         for table in &reader.tables {
@@ -165,7 +166,8 @@ impl<'a> SnapshotEvents<'a> {
         self.any = true;
         let table = self.tables.get(row.table)?;
         let destination = self.destinations.get(row.table)?.clone();
-        let event = ChangeEvent::change(destination, Change::read(row.row), self.origin(table, mark));
+        let event =
+            ChangeEvent::change(destination, Change::read(row.row), self.origin(table, mark));
         self.index += 1;
         Some(event)
     }

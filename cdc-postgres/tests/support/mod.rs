@@ -1,6 +1,6 @@
 //! A database for each test, and a consumer that keeps what a target would.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -150,7 +150,8 @@ impl Target {
 
     fn apply(&mut self, name: &str, change: &Change) {
         let table = self.tables.entry(name.to_owned()).or_default();
-        let key = |row: &Row| row.key().map(|key| format!("{:?}", key.values().collect::<Vec<_>>()));
+        let key =
+            |row: &Row| row.key().map(|key| format!("{:?}", key.values().collect::<Vec<_>>()));
         match change.operation {
             Operation::Table => {}
             Operation::Truncate => {
@@ -217,7 +218,8 @@ impl Target {
             .map(|(name, table)| {
                 let mut rows = BTreeMap::new();
                 for row in table.keyed.values().chain(&table.keyless) {
-                    *rows.entry(format!("{:?}", row.values().collect::<Vec<_>>())).or_default() += 1;
+                    *rows.entry(format!("{:?}", row.values().collect::<Vec<_>>())).or_default() +=
+                        1;
                 }
                 (name.clone(), rows)
             })
