@@ -66,6 +66,11 @@ impl Decoder {
         &self.position
     }
 
+    /// Goes on from the same place with what a read of tables has added.
+    pub(crate) fn join(&mut self, position: Position) {
+        self.position = position;
+    }
+
     pub(crate) fn in_transaction(&self) -> bool {
         self.transaction.is_some()
     }
@@ -134,7 +139,7 @@ impl Decoder {
             database: Arc::clone(&self.database),
             id: Some(TransactionId::Xid(begin.xid)),
             commit_time_us: unix_micros(begin.commit_time),
-            position: [begin.final_lsn.0, begin.final_lsn.0],
+            position: [begin.final_lsn.0, self.position.copies],
             previous_commit: Some(self.position.end.0).filter(|end| *end != 0),
             replicated_from: None,
         };
@@ -299,7 +304,7 @@ impl Decoder {
                 database: Arc::clone(&self.database),
                 id: None,
                 commit_time_us: None,
-                position: [lsn.0, lsn.0],
+                position: [lsn.0, self.position.copies],
                 previous_commit,
                 replicated_from: None,
             }),
@@ -333,5 +338,124 @@ fn before(relation: &Relation, old: &OldTuple, at: Lsn) -> Result<Row, PostgresE
     match old {
         OldTuple::Key(tuple) => row(relation, tuple, Image::Key, at),
         OldTuple::Full(tuple) => row(relation, tuple, Image::Before, at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::columns::TableColumns;
+    use crate::catalog::types::TypeCatalog;
+    use crate::pgoutput::{Begin, Commit, Insert, ReplicaIdentity, Truncate, decode};
+    use crate::position::tests::streaming;
+    use crate::relations::tests::message as relation;
+    use bytes::Bytes;
+
+    fn decoder(position: Position) -> Decoder {
+        let mut relations = Relations::default();
+        let described = relation(ReplicaIdentity::Default, &[("id", 23, true)]);
+        let described = Relation::new(
+            &described,
+            &TableColumns::default(),
+            &TypeCatalog::default(),
+            true,
+            Lsn(1),
+        );
+        relations.insert(16_400, described.unwrap());
+        Decoder::new("shop".into(), position, relations).unwrap()
+    }
+
+    /// A tuple is made by decoding a message that holds it.
+    fn insert(id: u8) -> Message {
+        let bytes = [b'I', 0, 0, 0x40, 0x10, b'N', 0, 1, b't', 0, 0, 0, 1, b'0' + id];
+        match decode(Bytes::copy_from_slice(&bytes), false).unwrap() {
+            Message::Insert(Insert { relation_id: 16_400, new, xid }) => {
+                Message::Insert(Insert { relation_id: 16_400, new, xid })
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn begin(commit: u64, xid: u32) -> Message {
+        Message::Begin(Begin { final_lsn: Lsn(commit), commit_time: 0, xid })
+    }
+
+    fn commit(commit: u64, end: u64) -> Message {
+        let (commit_lsn, end_lsn) = (Lsn(commit), Lsn(end));
+        Message::Commit(Commit { commit_lsn, end_lsn, commit_time: 0 })
+    }
+
+    fn run(decoder: &mut Decoder, messages: Vec<Message>) -> Vec<ChangeEvent> {
+        let mut events = Vec::new();
+        for message in messages {
+            decoder.decode(message, Lsn(140), &mut |event| events.push(event)).unwrap();
+        }
+        events
+    }
+
+    #[test]
+    fn a_table_is_announced_before_its_first_row() {
+        let mut decoder = decoder(streaming(100));
+        let events = run(&mut decoder, vec![begin(150, 7), insert(1), insert(2), commit(150, 160)]);
+        let codes: Vec<_> = events.iter().map(|event| event.operation().unwrap().code()).collect();
+        assert_eq!(codes, [None, Some("c"), Some("c")]);
+        assert_eq!(events[2].origin().index, 1);
+        assert_eq!(decoder.position().end, Lsn(160));
+        assert_eq!(decoder.position().inside, None);
+    }
+
+    #[test]
+    fn inside_a_transaction_only_what_is_not_done_comes() {
+        let mut position = streaming(100);
+        position.inside = Some(Point { lsn: Lsn(150), index: 1 });
+        let mut decoder = decoder(position);
+        let events = run(
+            &mut decoder,
+            vec![begin(120, 6), insert(3), commit(120, 130), begin(150, 7), insert(1), insert(2)],
+        );
+        assert_eq!(events.len(), 2, "the table and its second row");
+        assert_eq!(events[1].origin().index, 1);
+        assert_eq!(decoder.position().inside, Some(Point { lsn: Lsn(150), index: 2 }));
+        assert_eq!(decoder.position().end, Lsn(100));
+    }
+
+    #[test]
+    fn a_change_that_a_read_has_shown_is_marked() {
+        let mut position = streaming(100);
+        position.reads =
+            vec![Read { visible: "7:9:".parse().unwrap(), until: Lsn(155), tables: None }];
+        let mut decoder = decoder(position);
+        let messages = [(150, 8), (170, 9)];
+        let mut shown = Vec::new();
+        for (lsn, xid) in messages {
+            let events = run(&mut decoder, vec![begin(lsn, xid), insert(1), commit(lsn, lsn + 9)]);
+            shown.push(events.last().unwrap().origin().shown_by_snapshot);
+        }
+        assert_eq!(shown, [true, false]);
+        assert!(decoder.position().reads.is_empty(), "nothing shown can come any more");
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_an_error_and_no_panic() {
+        for messages in [
+            vec![insert(1)],
+            vec![commit(1, 2)],
+            vec![begin(150, 1), begin(151, 2)],
+            vec![
+                begin(150, 1),
+                Message::Truncate(Truncate {
+                    xid: None,
+                    cascade: false,
+                    restart_identity: false,
+                    relation_ids: vec![1],
+                }),
+            ],
+        ] {
+            let mut decoder = decoder(streaming(100));
+            let failed = messages
+                .into_iter()
+                .any(|message| decoder.decode(message, Lsn(140), &mut |_| {}).is_err());
+            assert!(failed);
+        }
     }
 }

@@ -3,7 +3,8 @@
 //! Debezium's keys are at the top (`lsn`, `lsn_proc`, `lsn_commit`, `txId`, `ts_usec`, `messageType`), ours under `cdc`:
 //! `phase`, `slot`, `system`, `timeline`, `end` (all transactions that were committed before it are done), `commit` and
 //! `index` (how many row messages of the transaction committed there are done), `snapshot` (what a read has shown
-//! already), `joining` (tables that are about to be read), `publications` (their OIDs).
+//! already), `copies` (how many reads of tables are done), `joining` (tables that are about to be read), `publications`
+//! (their OIDs).
 
 use cdc_core::{Offset, TableId};
 use serde_json::{Map, Value as Json, json};
@@ -76,6 +77,9 @@ pub(crate) struct Position {
     pub(crate) inside: Option<Point>,
     /// Reads that show changes which still come; one entry a read.
     pub(crate) reads: Vec<Read>,
+    /// How many reads are done: the first copy is 1, each reading of tables that join is one more. Rows carry the number of
+    /// theirs, so that a sink is told apart that has them.
+    pub(crate) copies: u64,
     pub(crate) joining: Vec<TableId>,
     /// The publications and their OIDs, which change when one is dropped and made again.
     pub(crate) publications: Vec<(String, u32)>,
@@ -144,6 +148,9 @@ impl Position {
             });
             cdc.insert("snapshot".into(), reads.collect());
         }
+        if self.copies != 0 {
+            cdc.insert("copies".into(), self.copies.into());
+        }
         if !self.joining.is_empty() {
             cdc.insert("joining".into(), tables_json(&self.joining));
         }
@@ -198,6 +205,10 @@ impl Position {
             end: Lsn(end),
             inside,
             reads,
+            copies: match cdc.get("copies") {
+                None => 0,
+                Some(copies) => copies.as_u64()?,
+            },
             joining: cdc.get("joining").map_or_else(|| Some(Vec::new()), tables_of)?,
             publications,
             last: LastTransaction {
@@ -252,6 +263,7 @@ pub(crate) mod tests {
             end: Lsn(end),
             inside: None,
             reads: Vec::new(),
+            copies: 1,
             joining: Vec::new(),
             publications: Vec::new(),
             last: LastTransaction::default(),
@@ -270,7 +282,7 @@ pub(crate) mod tests {
         position.inside = Some(Point { lsn: Lsn(120), index: 3 });
         assert_eq!(
             position.to_offset().to_string(),
-            r#"{"lsn":90,"lsn_proc":90,"lsn_commit":100,"messageType":"INSERT","txId":7,"ts_usec":5,"cdc":{"phase":"streaming","slot":"cdc_shop","system":"7364839201847362514","timeline":1,"end":100,"commit":120,"index":3}}"#
+            r#"{"lsn":90,"lsn_proc":90,"lsn_commit":100,"messageType":"INSERT","txId":7,"ts_usec":5,"cdc":{"phase":"streaming","slot":"cdc_shop","system":"7364839201847362514","timeline":1,"end":100,"commit":120,"index":3,"copies":1}}"#
         );
     }
 

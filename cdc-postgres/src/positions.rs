@@ -2,9 +2,7 @@
 
 use std::cmp::Ordering;
 
-use cdc_core::{
-    Coverage, Offset, Origin, Positions, Result, TableId, TransactionId, TransactionOrigin,
-};
+use cdc_core::{Coverage, Offset, Origin, Positions, Result, TransactionId, TransactionOrigin};
 
 use crate::lsn::Lsn;
 use crate::position::{Phase, Point, Position, Read};
@@ -38,7 +36,7 @@ impl Positions for LogPositions {
             Some(position) if position.phase == Phase::Streaming => Box::new(UpTo {
                 point: position.point(),
                 reads: position.reads,
-                joining: position.joining,
+                copies: position.copies,
             }),
             _ => Box::new(OnlyShown),
         })
@@ -64,7 +62,7 @@ impl Positions for LogPositions {
     }
 }
 
-/// At one point of the log a table that still has to be read comes before one that is.
+/// At one point of the log tables that still have to be read come before those that are.
 fn order(a: &Position, b: &Position) -> Ordering {
     a.phase
         .cmp(&b.phase)
@@ -72,7 +70,14 @@ fn order(a: &Position, b: &Position) -> Ordering {
             Phase::Streaming => a.point().cmp(&b.point()),
             _ => Ordering::Equal,
         })
+        .then_with(|| a.copies.cmp(&b.copies))
         .then_with(|| b.joining.len().cmp(&a.joining.len()))
+}
+
+/// The number of the newest read of tables when an event was made; of a row of a snapshot the number of its own. It is
+/// the second part of [`TransactionOrigin::position`].
+fn copy_of(origin: &Origin) -> u64 {
+    origin.transaction.position[1]
 }
 
 /// Where in the log an event stands.
@@ -92,21 +97,22 @@ pub(crate) fn xid_of(transaction: &TransactionOrigin) -> Option<u32> {
 struct UpTo {
     point: Point,
     reads: Vec<Read>,
-    joining: Vec<TableId>,
+    copies: u64,
 }
 
 impl Coverage for UpTo {
     fn covers(&self, origin: &Origin) -> bool {
         let table = origin.table.as_deref();
-        let joins = table.is_some_and(|table| self.joining.contains(table));
+        let has_copy = copy_of(origin) <= self.copies;
         if origin.snapshot.is_snapshot() {
-            return !joins;
+            return has_copy;
         }
         if point_of(origin) < self.point {
             return true;
         }
-        if joins {
-            return origin.shown_by_snapshot;
+        // A read that the sink did not have when it was loaded reached it in this run.
+        if !has_copy && origin.shown_by_snapshot {
+            return true;
         }
         xid_of(&origin.transaction).is_some_and(|xid| {
             self.reads.iter().any(|read| read.concerns(table) && read.visible.shows(xid))
@@ -128,7 +134,7 @@ impl Coverage for OnlyShown {
 mod tests {
     use std::sync::Arc;
 
-    use cdc_core::SnapshotMark;
+    use cdc_core::{SnapshotMark, TableId};
 
     use super::*;
     use crate::position::tests::streaming;
@@ -140,7 +146,7 @@ mod tests {
                 database: "shop".into(),
                 id: Some(TransactionId::Xid(12)),
                 commit_time_us: None,
-                position: [commit, commit],
+                position: [commit, 1],
                 previous_commit: Some(90),
                 replicated_from: None,
             }),
@@ -185,14 +191,29 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_a_snapshot_are_for_sinks_that_have_none_and_for_joining_tables() {
+    fn rows_of_a_snapshot_are_for_sinks_that_have_not_had_them() {
         let mut row = origin(0, 0, "new");
         row.snapshot = SnapshotMark::Row;
-        let mut position = streaming(100);
-        assert!(covers(&position, &row));
-        position.joining = vec![TableId::new("public", "new")];
-        assert!(!covers(&position, &row));
+        assert!(covers(&streaming(100), &row));
         assert!(!LogPositions.coverage(None).unwrap().covers(&row));
+        // Read for tables that join, in this run.
+        Arc::make_mut(&mut row.transaction).position[1] = 2;
+        assert!(!covers(&streaming(100), &row));
+        let mut joined = streaming(100);
+        joined.copies = 2;
+        assert!(covers(&joined, &row));
+    }
+
+    #[test]
+    fn a_change_that_a_later_read_has_shown_is_covered_for_sinks_that_got_it() {
+        let mut change = origin(150, 0, "new");
+        change.shown_by_snapshot = true;
+        assert!(
+            !covers(&streaming(100), &change),
+            "the sink's own offset says what its read showed"
+        );
+        Arc::make_mut(&mut change.transaction).position[1] = 2;
+        assert!(covers(&streaming(100), &change));
     }
 
     #[test]
@@ -209,11 +230,14 @@ mod tests {
         let done = streaming(100);
         let mut joining = streaming(100);
         joining.joining = vec![TableId::new("public", "new")];
+        let mut joined = streaming(100);
+        joined.copies = 2;
         let later = streaming(200);
         let meet =
             |a: &Position, b: &Position| LogPositions.meet(&a.to_offset(), &b.to_offset()).unwrap();
         assert_eq!(meet(&later, &done), done.to_offset());
         assert_eq!(meet(&done, &joining), joining.to_offset());
+        assert_eq!(meet(&joined, &joining), joining.to_offset());
         let mut snapshot = streaming(500);
         snapshot.phase = Phase::Snapshot;
         assert_eq!(meet(&later, &snapshot), snapshot.to_offset());

@@ -98,6 +98,14 @@ impl PublicationPlan {
             .collect()
     }
 
+    /// The same plan without tables whose turn comes later.
+    pub(crate) fn without(mut self, later: &[TableId]) -> Self {
+        for wanted in &mut self.wanted {
+            wanted.tables.retain(|table| !later.contains(table));
+        }
+        self
+    }
+
     /// The statements that make it so, to be run in one transaction: a table that moves is never in none.
     fn statements(&self) -> Vec<String> {
         let mut drops = Vec::new();

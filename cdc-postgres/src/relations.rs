@@ -125,6 +125,11 @@ impl Relations {
         self.announced.insert(table.clone(), Arc::clone(schema));
     }
 
+    /// Takes over what was announced elsewhere.
+    pub(crate) fn take_announced(&mut self, others: &mut Relations) {
+        self.announced.extend(others.announced.drain());
+    }
+
     /// Whether the table's schema has yet to be announced; notes that it was.
     pub(crate) fn is_news(&mut self, relation: &Relation) -> bool {
         if self.announced.get(&*relation.table).is_some_and(|known| *known == relation.schema) {

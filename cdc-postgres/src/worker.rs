@@ -11,10 +11,12 @@ use tokio::sync::mpsc;
 
 use crate::acquire::{Held, Link, queue_bytes, start};
 use crate::builder::{Options, SnapshotMode};
-use crate::catalog::publications;
+use crate::catalog::{publications, server};
 use crate::error::PostgresError;
 use crate::feedback::Acknowledged;
+use crate::lsn::Lsn;
 use crate::position::{Phase, Position, Read};
+use crate::publication::PublicationPlan;
 use crate::relations::Relations;
 use crate::slot::{self, NewSlot};
 use crate::snapshot::{self, Kind, SnapshotReader};
@@ -38,6 +40,13 @@ pub(crate) enum Begin {
     Follow,
 }
 
+/// Tables that were made or chosen since the last start.
+#[derive(Debug)]
+struct Joining {
+    tables: Vec<TableId>,
+    at: Lsn,
+}
+
 /// Makes batches until it is dropped or something fails.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -47,6 +56,8 @@ pub(crate) struct Worker {
     position: Position,
     acknowledged: Acknowledged,
     relations: Relations,
+    /// Tables that join when the log is read up to a point.
+    waiting: Option<Joining>,
     out: mpsc::Sender<Result<Batch, PostgresError>>,
 }
 
@@ -58,7 +69,15 @@ impl Worker {
         acknowledged: Acknowledged,
         out: mpsc::Sender<Result<Batch, PostgresError>>,
     ) -> Self {
-        Worker { options, held, position, acknowledged, relations: Relations::default(), out }
+        Worker {
+            options,
+            held,
+            position,
+            acknowledged,
+            relations: Relations::default(),
+            waiting: None,
+            out,
+        }
     }
 
     /// Runs until it fails; the failure is the last thing that is sent.
@@ -91,7 +110,7 @@ impl Worker {
                 self.note_publications().await?;
                 self.announce().await?;
             }
-            Begin::Follow => self.join_tables().await?,
+            Begin::Follow => self.resume_joining().await?,
         }
         let stream = match stream {
             Some(stream) => stream,
@@ -208,32 +227,58 @@ impl Worker {
     /// All rows are sent: from here on changes follow.
     async fn finish_copy(&mut self, read: Option<Read>) -> Result<(), PostgresError> {
         self.position.phase = Phase::Streaming;
+        self.position.copies += 1;
         self.position.joining.clear();
         self.position.reads.extend(read);
         self.position.forget_passed_reads();
         self.save_now().await
     }
 
-    /// Reads the tables that were made or chosen since the last start.
-    async fn join_tables(&mut self) -> Result<(), PostgresError> {
-        let new = self.held.survey.plan.as_ref().map(|plan| plan.joining()).unwrap_or_default();
-        let mut joining = self.position.joining.clone();
-        joining.extend(new.into_iter().filter(|table| !self.position.joining.contains(table)));
+    /// Reads the tables that were about to join when the run before ended; others join when the log is read up to where
+    /// it ends now, so that all sinks are at one point then.
+    async fn resume_joining(&mut self) -> Result<(), PostgresError> {
+        let Some(plan) = self.held.survey.plan.clone() else {
+            return self.note_publications().await;
+        };
+        let resumed = self.position.joining.clone();
+        let new: Vec<TableId> =
+            plan.joining().into_iter().filter(|table| !resumed.contains(table)).collect();
         if self.options.snapshot == SnapshotMode::Never {
-            joining.clear();
-        }
-        if joining.is_empty() {
-            self.enter_tables().await?;
+            self.position.joining.clear();
+            plan.apply(&self.held.sql).await?;
             return self.note_publications().await;
         }
-        tracing::info!(tables = ?joining.iter().map(ToString::to_string).collect::<Vec<_>>(), "new tables join");
-        // Saved first: after a crash between, the tables are published and have yet to be read.
-        self.position.joining = joining.clone();
-        self.save_and_wait().await?;
-        self.enter_tables().await?;
+        plan.without(&new).apply(&self.held.sql).await?;
         self.note_publications().await?;
+        if !new.is_empty() {
+            let segment_size = self.held.survey.server.segment_size;
+            let end = server::insert_position(&self.held.sql, segment_size).await?;
+            self.waiting = Some(Joining { tables: new, at: end });
+        }
+        if !resumed.is_empty() {
+            self.wait_for_older_transactions().await?;
+            self.copy_by_own_snapshot(Some(resumed)).await?;
+        }
+        Ok(())
+    }
+
+    /// Publishes and reads the tables that wait to join. The position is between two transactions, and sent.
+    async fn join(&mut self, tables: Vec<TableId>) -> Result<(), PostgresError> {
+        let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
+        tracing::info!(tables = names.join(", "), "new tables join");
+        // Saved first: after a crash between, the tables are published and have yet to be read.
+        self.position.joining = tables.clone();
+        self.save_and_wait().await?;
+        let publication = self.options.publication_name(self.pipeline());
+        let followed = &self.held.survey.tables;
+        PublicationPlan::survey(&self.held.sql, &publication, followed)
+            .await?
+            .apply(&self.held.sql)
+            .await?;
         self.wait_for_older_transactions().await?;
-        self.copy_by_own_snapshot(Some(joining)).await
+        self.copy_by_own_snapshot(Some(tables)).await?;
+        self.held.context.progress.set_phase(Doing::Streaming);
+        Ok(())
     }
 
     /// The tables to read, as they are published.

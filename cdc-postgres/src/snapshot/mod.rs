@@ -173,9 +173,11 @@ async fn describe(
     let Some(catalog) = columns::columns(client, table.oid).await? else {
         return Err(PostgresError::TableRewritten { table: table.id.clone() });
     };
-    let is_published = |column: &&columns::CatalogColumn| match &table.columns {
-        Some(listed) => listed.contains(&column.name),
-        None => !column.generated,
+    // Before PostgreSQL 18 no generated column is published, though the catalog lists it among the columns.
+    let generated = client.server_version() >= 180_000 && table.columns.is_some();
+    let is_published = |column: &&columns::CatalogColumn| {
+        (generated || !column.generated)
+            && table.columns.as_ref().is_none_or(|listed| listed.contains(&column.name))
     };
     let columns: Vec<NamedType> = catalog
         .columns

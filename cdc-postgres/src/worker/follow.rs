@@ -50,6 +50,7 @@ impl Worker {
             looked_at: None,
             seen: self.position.end,
         };
+        self.join_waiting(&mut state).await?;
         loop {
             let wake = state.wake_at();
             tokio::select! {
@@ -73,6 +74,27 @@ impl Worker {
         }
     }
 
+    /// Lets tables join that wait for the log to be read up to a point.
+    async fn join_waiting(&mut self, state: &mut Following) -> Result<(), PostgresError> {
+        if self.waiting.is_none() || state.decoder.in_transaction() {
+            return Ok(());
+        }
+        let reached = state.decoder.position().point().lsn;
+        if self.waiting.as_ref().is_none_or(|joining| reached < joining.at) {
+            return Ok(());
+        }
+        let Some(joining) = self.waiting.take() else { return Ok(()) };
+        if !state.batch.is_empty() {
+            self.flush(state).await?;
+        }
+        self.position = state.decoder.position().clone();
+        self.join(joining.tables).await?;
+        state.sent = self.position.point();
+        state.decoder.relations.take_announced(&mut self.relations);
+        state.decoder.join(self.position.clone());
+        Ok(())
+    }
+
     async fn take(&mut self, state: &mut Following, chunk: Chunk) -> Result<(), PostgresError> {
         for message in chunk.messages {
             match message {
@@ -83,6 +105,7 @@ impl Worker {
                     self.take_message(state, message, start).await?;
                 }
             }
+            self.join_waiting(state).await?;
         }
         Ok(())
     }
@@ -108,10 +131,8 @@ impl Worker {
         let ends_transaction = matches!(message, Message::Commit(_));
         let batch = &mut state.batch;
         state.decoder.decode(message, at, &mut |event| batch.push(event))?;
-        if ends_transaction {
-            if let Some(time) = state.decoder.position().last.commit_time_us {
-                self.held.context.progress.set_last_commit(time);
-            }
+        if ends_transaction && let Some(time) = state.decoder.position().last.commit_time_us {
+            self.held.context.progress.set_last_commit(time);
         }
         if state.batch.is_full() {
             self.flush(state).await?;

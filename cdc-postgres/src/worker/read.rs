@@ -112,7 +112,7 @@ impl<'a> SnapshotEvents<'a> {
                 database: worker.held.survey.server.database.as_str().into(),
                 id: None,
                 commit_time_us: now.and_then(|now| i64::try_from(now.as_micros()).ok()),
-                position: [start, start],
+                position: [start, worker.position.copies + 1],
                 previous_commit: None,
                 replicated_from: None,
             }),

@@ -1,6 +1,6 @@
 //! A database for each test, and a consumer that keeps what a target would.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -316,8 +316,9 @@ impl Copy {
 
     /// Compares the target with a fresh copy of the database.
     pub(crate) async fn assert_equal(&self, database: &TestDatabase) {
+        let name = format!("fresh_{}", database.name);
         let mut fresh =
-            Copy::new(database.source().slot_name("fresh_copy").publication_name("fresh_copy"));
+            Copy::new(database.source().slot_name(name.as_str()).publication_name(name));
         fresh.start().await.unwrap();
         fresh.catch_up().await.unwrap();
         fresh.source.close().await.unwrap();
