@@ -147,7 +147,7 @@ async fn start(pipeline: &mut Pipeline, context: &Arc<RunContext>) -> Result<Sta
             && target == source
         {
             return Err(Error::configuration(format!(
-                "sink {} is the source itself: database {} of {}",
+                "the target of sink {} is the source itself: database {} of {}",
                 slot.name, source.database, source.system
             ))
             .remedy(

@@ -14,7 +14,7 @@ pub(crate) struct Database {
 /// Opens an SQL session.
 pub(crate) async fn connect(url: &str) -> SqlClient {
     let config = ConnectConfig::from_url(url).unwrap();
-    connect_sql(&config, &Session::default()).await.unwrap()
+    connect_sql(&config, &Session::default().with_application_name("oracle")).await.unwrap()
 }
 
 /// The URL with another database in it.

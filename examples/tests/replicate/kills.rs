@@ -147,8 +147,9 @@ async fn write(url: String, seed: u64, changes: u64, done: Arc<AtomicU64>, stop:
 }
 
 async fn try_connect(url: &str) -> Option<cdc_pgconn::SqlClient> {
-    let config: cdc_pgconn::ConnectConfig = url.parse().ok()?;
-    cdc_pgconn::connect_sql(&config, &cdc_pgconn::Session::default()).await.ok()
+    let config = cdc_pgconn::ConnectConfig::from_url(url).ok()?;
+    let session = cdc_pgconn::Session::default().with_application_name("oracle");
+    cdc_pgconn::connect_sql(&config, &session).await.ok()
 }
 
 /// Compares the tables whose values look the same in both databases.

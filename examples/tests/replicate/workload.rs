@@ -36,12 +36,12 @@ pub(crate) const VERSION_WATCH: &str = r#"
 CREATE TABLE oracle_seen (who text PRIMARY KEY, version bigint NOT NULL);
 CREATE TABLE oracle_violations (who text, had bigint, got bigint);
 CREATE FUNCTION oracle_watch() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE who text := TG_TABLE_NAME || ':' || md5((to_jsonb(NEW)->>TG_ARGV[0]) || coalesce(to_jsonb(NEW)->>TG_ARGV[1], ''));
+DECLARE me text := TG_TABLE_NAME || ':' || md5((to_jsonb(NEW)->>TG_ARGV[0]) || coalesce(to_jsonb(NEW)->>TG_ARGV[1], ''));
         had bigint;
 BEGIN
-  SELECT version INTO had FROM oracle_seen s WHERE s.who = oracle_watch.who;
-  IF had > NEW.version THEN INSERT INTO oracle_violations VALUES (who, had, NEW.version); END IF;
-  INSERT INTO oracle_seen AS s VALUES (who, NEW.version) ON CONFLICT ON CONSTRAINT oracle_seen_pkey
+  SELECT version INTO had FROM oracle_seen s WHERE s.who = me;
+  IF had > NEW.version THEN INSERT INTO oracle_violations VALUES (me, had, NEW.version); END IF;
+  INSERT INTO oracle_seen AS s VALUES (me, NEW.version) ON CONFLICT ON CONSTRAINT oracle_seen_pkey
     DO UPDATE SET version = greatest(s.version, excluded.version);
   RETURN NEW;
 END $$;

@@ -13,7 +13,7 @@ async fn a_missing_slot_with_an_offset() {
     case.drain();
     let slot = case.slot().await;
     case.source.run(&format!("SELECT pg_drop_replication_slot('{slot}')")).await;
-    says(&case.error(), &["slot", &slot, "--remove"]);
+    says(&case.error(), &["slot", &slot, "does not exist", "new copy"]);
     case.source.drop_now().await;
 }
 
@@ -73,7 +73,7 @@ async fn a_slot_in_use_when_waiting_is_turned_off() {
     let elsewhere = case.folder.path().join("elsewhere").display().to_string();
     let second =
         [case.source.url.clone(), case.target(), "--state".into(), elsewhere, "--no-wait".into()];
-    says(&error(&second), &["slot", "active"]);
+    says(&error(&second), &["slot", "in use", "server process"]);
     assert!(first.is_running());
     drop(first);
     case.source.drop_now().await;
