@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: a shop that is in business, and a copy of it that follows.
 
+mod compare;
 mod replicate;
 mod report;
 mod schema;
@@ -11,9 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cdc_pgconn::{ConnectConfig, Session, SqlClient, connect_sql};
 use cdc_testservers::{Options, PostgresInstall, PostgresServer, cache};
-use tokio::sync::watch;
-use tokio_postgres::{Client, NoTls};
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_postgres::Client;
 
 use crate::{Failure, Result, arguments::Arguments, interrupt};
 use report::Progress;
@@ -83,24 +85,21 @@ async fn copied(url: &str, client: &Client, time: Duration, keep: bool) -> Resul
         Arc::clone(&progress),
         stopped.clone(),
     ));
-    let copy = tokio::spawn(replicate::replicate(
-        url.to_owned(),
-        target.clone(),
-        Arc::clone(&progress),
-        stopped,
-    ));
-
-    let end = Instant::now() + time;
-    let mut printer = report::Printer::new();
-    while Instant::now() < end && interrupt::count() == 0 && !writer.is_finished() {
-        tokio::time::sleep(Duration::from_millis(250)).await;
-        printer.show(&progress);
-    }
+    let copied = business_hours(url, &target, &progress, &writer, time, stopped).await;
     stop.send_replace(true);
     let written = writer.await.map_err(ended)?;
-    copy.await.map_err(ended)??;
-    printer.finish(&progress);
+    copied?;
     written?;
+    println!("the shop is closed; the copy starts again where it stopped, and catches up");
+    replicate::catch_up(url, &target).await?;
+    compare::equal(client, &target).await?;
+    replicate::remove(url).await?;
+    println!(
+        "source and copy are equal. The copy: {}\n\
+         Look into it:  sqlite3 {0} 'select * from shop_orders limit 5'\n\
+         Read on:       README.md, then examples/shop_copy.rs, then ARCHITECTURE.md",
+        target.display()
+    );
     if keep {
         println!("the shop stays open at {url} until Ctrl-C");
         let before = interrupt::count();
@@ -109,6 +108,36 @@ async fn copied(url: &str, client: &Client, time: Duration, keep: bool) -> Resul
         }
     }
     Ok(())
+}
+
+/// Copies and follows while the writer works, until the time is over; shows how far both are.
+async fn business_hours(
+    url: &str,
+    target: &Path,
+    progress: &Progress,
+    writer: &JoinHandle<Result<()>>,
+    time: Duration,
+    stopped: watch::Receiver<bool>,
+) -> Result<()> {
+    let (stop_copy, copy_stopped) = watch::channel(false);
+    let copy = replicate::follow(url, target, progress, copy_stopped);
+    tokio::pin!(copy);
+    let end = Instant::now() + time;
+    let mut printer = report::Printer::new();
+    while Instant::now() < end
+        && interrupt::count() == 0
+        && !writer.is_finished()
+        && !*stopped.borrow()
+    {
+        tokio::select! {
+            ended = &mut copy => return ended,
+            () = tokio::time::sleep(Duration::from_millis(250)) => printer.show(progress),
+        }
+    }
+    stop_copy.send_replace(true);
+    let ended = copy.await;
+    printer.finish(progress);
+    ended
 }
 
 fn ended(error: tokio::task::JoinError) -> Failure {
@@ -134,13 +163,10 @@ fn forget(file: &Path) {
     }
 }
 
-async fn connect(url: &str) -> Result<Client> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls)
-        .await
-        .map_err(|error| Failure::new(format!("connecting to the source: {}", told(&error))))?;
-    // Its error also reaches the client's next call.
-    tokio::spawn(connection);
-    Ok(client)
+async fn connect(url: &str) -> Result<SqlClient> {
+    let failure = |error: cdc_pgconn::ConnectError| Failure::new(error.to_string());
+    let config = ConnectConfig::from_url(url).map_err(failure)?;
+    connect_sql(&config, &Session::default()).await.map_err(failure)
 }
 
 /// What a PostgreSQL error says, with the server's own words.

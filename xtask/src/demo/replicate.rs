@@ -1,22 +1,75 @@
 //! The library at work: the shop is copied into SQLite.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
+use cdc_core::{Handle, Pipeline, status::Phase};
+use cdc_postgres::PostgresSource;
+use cdc_sinks::SqliteSink;
 use tokio::sync::watch;
 
 use super::report::Progress;
-use crate::Result;
+use crate::{Failure, Result};
 
-/// Copies schema `shop` of `source_url` into the SQLite file, then follows its changes, until
-/// `stopped` turns true and everything written before that is in the file.
-pub(super) async fn replicate(
-    source_url: String,
-    sqlite_path: PathBuf,
-    progress: Arc<Progress>,
+const PIPELINE: &str = "demo";
+
+fn source(url: &str) -> Result<PostgresSource> {
+    PostgresSource::builder(url).tables(["shop.*"]).build().map_err(failed)
+}
+
+fn failed(error: cdc_core::Error) -> Failure {
+    Failure::new(error.to_string())
+}
+
+/// Copies schema `shop` into the SQLite file, then follows its changes until `stopped` turns true.
+pub(super) async fn follow(
+    url: &str,
+    file: &Path,
+    progress: &Progress,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<()> {
-    drop((source_url, sqlite_path, progress));
-    // The sender lives as long as the demo; that it is gone means stop, too.
-    stopped.wait_for(|stopped| *stopped).await.ok();
-    Ok(())
+    let pipeline = Pipeline::builder(PIPELINE, source(url)?)
+        .sink(SqliteSink::open(file).map_err(failed)?)
+        .build()
+        .map_err(failed)?;
+    let mut handle = pipeline.spawn();
+    loop {
+        tokio::select! {
+            outcome = handle.wait() => return outcome.map_err(failed),
+            // The sender lives as long as the demo; that it is gone means stop, too.
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+            () = tokio::time::sleep(Duration::from_millis(100)) => show(&handle, progress),
+        }
+    }
+    handle.stop();
+    let outcome = handle.wait().await;
+    show(&handle, progress);
+    outcome.map_err(failed)
+}
+
+fn show(handle: &Handle, progress: &Progress) {
+    let status = handle.status();
+    let streamed = match status.phase {
+        Phase::Snapshot | Phase::Starting => 0,
+        _ => status.events.saturating_sub(status.snapshot_rows),
+    };
+    progress.snapshotted.store(status.snapshot_rows, Ordering::Relaxed);
+    progress.streamed.store(streamed, Ordering::Relaxed);
+    progress.lag_bytes.store(status.lag_bytes, Ordering::Relaxed);
+}
+
+/// Starts again where the copy stopped, and ends when everything that was committed is in it.
+pub(super) async fn catch_up(url: &str, file: &Path) -> Result<()> {
+    Pipeline::builder(PIPELINE, source(url)?)
+        .sink(SqliteSink::open(file).map_err(failed)?)
+        .until_caught_up()
+        .build()
+        .map_err(failed)?
+        .run()
+        .await
+        .map_err(failed)
+}
+
+/// Removes the slot and the publications.
+pub(super) async fn remove(url: &str) -> Result<()> {
+    source(url)?.remove(PIPELINE).await.map_err(failed)
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use cdc_pgconn::SqlClient;
 use fastrand::Rng;
 use tokio::{sync::watch, time::MissedTickBehavior};
 use tokio_postgres::{Client, Transaction};
@@ -23,7 +24,7 @@ struct Changed {
 
 /// Does business until `stopped` turns true.
 pub(super) async fn run(
-    mut client: Client,
+    mut client: SqlClient,
     seed: u64,
     progress: Arc<Progress>,
     stopped: watch::Receiver<bool>,
