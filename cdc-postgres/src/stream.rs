@@ -42,6 +42,7 @@ impl LogStream {
     pub(crate) fn start(
         copy: CopyBoth,
         acknowledged: watch::Receiver<Option<Position>>,
+        stop: watch::Receiver<bool>,
         wal_sender_timeout: Duration,
         queue_bytes: usize,
     ) -> Self {
@@ -54,6 +55,7 @@ impl LogStream {
         let reader = Reader {
             copy,
             acknowledged,
+            stop,
             out,
             room: Arc::new(Semaphore::new(usize::try_from(room).unwrap_or(1))),
             capacity: room,
@@ -80,6 +82,7 @@ impl Drop for LogStream {
 struct Reader {
     copy: CopyBoth,
     acknowledged: watch::Receiver<Option<Position>>,
+    stop: watch::Receiver<bool>,
     out: mpsc::UnboundedSender<Result<Chunk, ConnectError>>,
     room: Arc<Semaphore>,
     capacity: u32,
@@ -109,6 +112,7 @@ impl Reader {
             let confirm_at = self.told_at + CONFIRM_INTERVAL;
             tokio::select! {
                 biased;
+                () = stopped(&mut self.stop) => return self.tell(false).await,
                 _ = ticks.tick() => self.tell(false).await?,
                 changed = self.acknowledged.changed(), if more_to_confirm => {
                     more_to_confirm = changed.is_ok();
@@ -166,6 +170,8 @@ impl Reader {
                     Ok(room) => break room,
                     Err(_) => return Ok(()),
                 },
+                // What waits here is read again by the next run; the caller sees the wish too.
+                () = stopped(&mut self.stop) => return Ok(()),
                 _ = ticks.tick() => self.tell(false).await?,
             }
         };
@@ -184,6 +190,13 @@ impl Reader {
         // Received is more than durable: a server that waits for a synchronous standby looks at `flush`.
         let write = self.received.max(flush);
         self.copy.send_status(StandbyStatus { write, flush, apply: flush, reply_requested }).await
+    }
+}
+
+/// Waits until the source is closed; for ever where it was dropped, which ends the task otherwise.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending().await
     }
 }
 
