@@ -1,0 +1,5 @@
+//! Runnable programs, one a use; what a new user copies. They are the examples of this package:
+//!
+//! - `shop_copy`: the ten lines, PostgreSQL into SQLite;
+//! - `typed_stream`: events as a `Stream`, rows as the user's own struct;
+//! - `replicate`: keeps copies of a database in one or several targets, with everything an operator needs.

@@ -1,0 +1,118 @@
+//! One pipeline, two copies: 20 tables, mixed changes, a target that stands still for a while.
+
+use std::time::Duration;
+
+use cdc_testservers::{Options, private_postgres};
+
+use crate::database::Database;
+use crate::program::{Program, drain};
+
+/// 20 tables of different shapes; every third is empty.
+fn schema() -> String {
+    (0..20)
+        .map(|i| {
+            let rows = if i % 3 == 0 { 0 } else { 40 * i };
+            format!(
+                "CREATE TABLE t{i} (id bigint PRIMARY KEY, name varchar(40), price numeric(10,2), at timestamptz DEFAULT now(), \
+                 flags boolean[], doc jsonb, ratio double precision, raw bytea);
+                 INSERT INTO t{i} SELECT g, 'name ' || g, g / 7.0, '2026-01-01'::timestamptz + g * interval '1 h', \
+                 ARRAY[true, NULL, g % 2 = 0], jsonb_build_object('n', g), g / 3.0, decode(md5(g::text), 'hex') \
+                 FROM generate_series(1, {rows}) g;"
+            )
+        })
+        .collect()
+}
+
+/// A few changes of all kinds in one table.
+fn changes(table: usize, round: usize) -> String {
+    let id = round * 37 % 500;
+    format!(
+        "INSERT INTO t{table} (id, name) VALUES ({id}, 'new') ON CONFLICT (id) DO UPDATE SET name = 'again', ratio = 'NaN';
+         UPDATE t{table} SET price = price + 1, doc = '{{\"round\": {round}}}' WHERE id BETWEEN {id} AND {id} + 4;
+         UPDATE t{table} SET id = id + 10000 WHERE id = {id} + 7 AND NOT EXISTS (SELECT FROM t{table} WHERE id = {id} + 10007);
+         DELETE FROM t{table} WHERE id = {id} + 11;"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_targets_end_equal_while_one_of_them_stands_still_and_a_column_is_added() {
+    let source = Database::shared("seed").await;
+    source.run(&schema()).await;
+    let near = Database::shared("seed_near").await;
+    let mut far_server = private_postgres(Options::new()).unwrap();
+    let far = Database::create(&far_server.url("postgres"), "seed_far").await;
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let far_url = far.url.clone();
+    let arguments = [
+        source.url.as_str(),
+        near.url.as_str(),
+        far_url.as_str(),
+        "--state",
+        state.to_str().unwrap(),
+    ];
+
+    let mut program = Program::start(&arguments);
+    for round in 0..1_250 {
+        source.run(&changes(round % 20, round)).await;
+        match round {
+            300 => source.run("ALTER TABLE t4 ADD COLUMN added int DEFAULT 7; UPDATE t4 SET added = id WHERE id < 20").await,
+            500 => far_server.stop().unwrap(),
+            900 => far_server.restart(&[]).unwrap(),
+            _ => {}
+        }
+    }
+    program.signal("TERM");
+    assert!(program.wait(Duration::from_secs(60)).success(), "{}", program.errors());
+    drain(&arguments);
+
+    let far = far.reconnected().await;
+    source.assert_copied_to(&near).await;
+    source.assert_copied_to(&far).await;
+    assert_eq!(
+        near.one("SELECT count(*) FROM t0 WHERE false").await.as_deref(),
+        Some("0"),
+        "empty tables exist"
+    );
+
+    let mut remove = arguments.to_vec();
+    remove.push("--remove");
+    assert!(Program::start(&remove).wait(Duration::from_secs(30)).success());
+    assert_eq!(
+        source
+            .one("SELECT count(*) FROM pg_replication_slots WHERE database = current_database()")
+            .await
+            .as_deref(),
+        Some("0")
+    );
+    assert_eq!(source.one("SELECT count(*) FROM pg_publication").await.as_deref(), Some("0"));
+    for database in [source, near] {
+        database.drop_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_table_made_later_joins_at_the_next_start_with_its_rows() {
+    let source = Database::shared("joins").await;
+    source.run("CREATE TABLE first (id int PRIMARY KEY); INSERT INTO first VALUES (1)").await;
+    let target = Database::shared("joins_copy").await;
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let arguments = [source.url.as_str(), target.url.as_str(), "--state", state.to_str().unwrap()];
+    drain(&arguments);
+
+    source
+        .run("CREATE TABLE later (id int PRIMARY KEY, note text); INSERT INTO later VALUES (1, 'a'), (2, 'b');
+              CREATE TABLE later_keyless (n int); INSERT INTO later_keyless VALUES (1), (1); INSERT INTO first VALUES (2)")
+        .await;
+    drain(&arguments);
+    source
+        .run("UPDATE later SET note = 'c' WHERE id = 1; INSERT INTO later_keyless VALUES (2)")
+        .await;
+    drain(&arguments);
+
+    source.assert_copied_to(&target).await;
+    for database in [source, target] {
+        database.drop_now().await;
+    }
+}

@@ -1,0 +1,16 @@
+//! The program `replicate` on real servers: copies, faults, kills, bad input.
+//!
+//! `cargo xtask test` supplies the servers. `CDC_KILLS=50 CDC_CHANGES=100000` makes `kills` a full run.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bad_input;
+mod copies;
+mod database;
+mod drain_and_signals;
+mod idle_databases;
+mod kills;
+mod program;
+mod role_settings;
+mod two_instances;
+mod workload;
