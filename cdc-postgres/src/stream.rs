@@ -19,6 +19,8 @@ use crate::wire::replication::{ReplicationMessage, StandbyStatus};
 const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 /// What was acknowledged goes to the server at most this often.
 const CONFIRM_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the reason for a broken connection is waited for.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// What a message costs in the queue beside its data.
 const MESSAGE_OVERHEAD: usize = 96;
 
@@ -97,9 +99,27 @@ struct Reader {
 impl Reader {
     async fn run(mut self) {
         if let Err(error) = self.read().await {
+            let error = self.reason(error).await;
             // Nobody is there to hear it when the receiver is gone.
             let _ = self.out.send(Err(error));
         }
+    }
+
+    /// A server that ends a session says why before it closes; writing may notice the end before reading hears the
+    /// reason.
+    async fn reason(&mut self, error: ConnectError) -> ConnectError {
+        if error.server().is_some() {
+            return error;
+        }
+        let said = async {
+            while let Ok(Some((_, failure))) = receive(&mut self.copy).await {
+                if failure.as_ref().is_some_and(|failure| failure.server().is_some()) {
+                    return failure;
+                }
+            }
+            None
+        };
+        tokio::time::timeout(LAST_WORDS, said).await.ok().flatten().unwrap_or(error)
     }
 
     async fn read(&mut self) -> Result<(), ConnectError> {
