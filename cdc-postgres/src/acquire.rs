@@ -9,7 +9,7 @@ use cdc_pgconn::{ConnectError, SqlClient};
 use crate::builder::Options;
 use crate::catalog;
 use crate::error::PostgresError;
-use crate::feedback::Acknowledged;
+use crate::feedback::{Acknowledged, Stop};
 use crate::lsn::Lsn;
 use crate::slot;
 use crate::stream::LogStream;
@@ -49,6 +49,7 @@ pub(crate) async fn acquire(
     options: &Options,
     context: &SourceContext,
     acknowledged: &Acknowledged,
+    stop: &Stop,
     former: Option<i32>,
 ) -> Result<(Held, Option<i32>), PostgresError> {
     let pipeline = &*context.pipeline;
@@ -79,6 +80,7 @@ pub(crate) async fn acquire(
                         let link = Link::Streaming(LogStream::start(
                             copy,
                             acknowledged.subscribe(),
+                            stop.subscribe(),
                             wal_sender_timeout,
                             queue_bytes(context),
                         ));
@@ -202,13 +204,15 @@ async fn identify(link: &mut ReplicationConnection) -> Result<(History, Duration
     Ok((History::new(timeline, &file), Duration::from_millis(millis)))
 }
 
-async fn wait_until_free(sql: &SqlClient, slot: &str) -> Result<(), PostgresError> {
-    loop {
-        tokio::time::sleep(POLL).await;
+pub(crate) async fn wait_until_free(sql: &SqlClient, slot: &str) -> Result<(), PostgresError> {
+    // A reader that ends lets go at once, one that runs does not.
+    for pause in [POLL / 10; 10].into_iter().chain(std::iter::repeat(POLL)) {
+        tokio::time::sleep(pause).await;
         if slot::find(sql, slot).await?.is_none_or(|found| found.active_pid.is_none()) {
-            return Ok(());
+            break;
         }
     }
+    Ok(())
 }
 
 /// Ends this instance's own former server process, which still holds the slot after a broken connection.

@@ -10,6 +10,26 @@ use crate::position::{Phase, Position};
 #[derive(Debug, Clone)]
 pub(crate) struct Acknowledged(watch::Sender<Option<Position>>);
 
+/// Asks a reader to tell the server what is saved and to end.
+#[derive(Debug, Clone)]
+pub(crate) struct Stop(watch::Sender<bool>);
+
+impl Stop {
+    pub(crate) fn new() -> Self {
+        Stop(watch::Sender::new(false))
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<bool> {
+        self.0.subscribe()
+    }
+
+    /// Asks, and waits until every reader has ended.
+    pub(crate) async fn stop(&self) {
+        self.0.send_replace(true);
+        self.0.closed().await;
+    }
+}
+
 impl Acknowledged {
     pub(crate) fn new() -> Self {
         Acknowledged(watch::Sender::new(None))

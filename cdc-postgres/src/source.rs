@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cdc_core::{
@@ -10,12 +11,13 @@ use cdc_core::{
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
-use crate::acquire::{Held, Link, acquire};
+use crate::acquire::{Held, acquire, wait_until_free};
 use crate::builder::{Address, Options, PostgresSourceBuilder, SnapshotMode};
 use crate::catalog;
 use crate::error::PostgresError;
-use crate::feedback::Acknowledged;
+use crate::feedback::{Acknowledged, Stop};
 use crate::lsn::Lsn;
 use crate::position::{LastTransaction, Phase, Position};
 use crate::positions::LogPositions;
@@ -36,12 +38,17 @@ use crate::{publication, slot};
 pub struct PostgresSource {
     options: Arc<Options>,
     acknowledged: Acknowledged,
+    stop: Stop,
     identity: Option<SystemIdentity>,
+    slot: Option<String>,
     /// The server process of the last replication connection.
     process: Option<i32>,
     held: Option<Held>,
     run: Option<Run>,
 }
+
+/// How long a source that is closed waits for the server.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A running worker.
 struct Run {
@@ -66,7 +73,9 @@ impl PostgresSource {
         PostgresSource {
             options: Arc::new(options),
             acknowledged: Acknowledged::new(),
+            stop: Stop::new(),
             identity: None,
+            slot: None,
             process: None,
             held: None,
             run: None,
@@ -190,12 +199,14 @@ impl Source for PostgresSource {
         self.held = None;
         // Nothing may be confirmed before the start says from where.
         self.acknowledged.reset(None);
+        self.stop = Stop::new();
         let (held, process) =
-            acquire(&self.options, context, &self.acknowledged, self.process).await?;
+            acquire(&self.options, context, &self.acknowledged, &self.stop, self.process).await?;
         self.identity = Some(SystemIdentity {
             system: format!("postgresql:{}", held.survey.server.system),
             database: held.survey.server.database.clone(),
         });
+        self.slot = Some(self.options.slot_name(&context.pipeline));
         self.process = process;
         self.held = Some(held);
         Ok(())
@@ -209,8 +220,14 @@ impl Source for PostgresSource {
         let (begin, position) = self.decide(&held, resume.as_ref())?;
         self.acknowledged.reset(resume);
         let (out, batches) = mpsc::channel(1);
-        let worker =
-            Worker::new(Arc::clone(&self.options), held, position, self.acknowledged.clone(), out);
+        let worker = Worker::new(
+            Arc::clone(&self.options),
+            held,
+            position,
+            self.acknowledged.clone(),
+            self.stop.clone(),
+            out,
+        );
         let task = tokio::spawn(worker.run(begin));
         self.run = Some(Run { batches, task });
         Ok(())
@@ -264,15 +281,22 @@ impl Source for PostgresSource {
     }
 
     async fn close(&mut self) -> Result<()> {
-        if let Some(mut run) = self.run.take() {
-            run.batches.close();
-            run.task.abort();
-            // Its connections are closed when it has ended.
-            let _ = (&mut run.task).await;
+        let (run, held) = (self.run.take(), self.held.take());
+        if run.is_none() && held.is_none() {
+            return Ok(());
         }
-        if let Some(Held { link: Link::Idle(link), .. }) = self.held.take() {
-            let _ = link.close().await;
-        }
+        // The server learns what is saved, and whoever comes next need not wait for the slot. A server that cannot be
+        // reached learns nothing, which costs a repetition.
+        let _ = timeout(CLOSE_PATIENCE, async {
+            self.stop.stop().await;
+            drop((run, held));
+            if let Some(slot) = &self.slot {
+                let sql = catalog::connect(&self.options.config).await?;
+                wait_until_free(&sql, slot).await?;
+            }
+            Ok::<(), PostgresError>(())
+        })
+        .await;
         Ok(())
     }
 }

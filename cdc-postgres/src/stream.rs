@@ -19,6 +19,8 @@ use crate::wire::replication::{ReplicationMessage, StandbyStatus};
 const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 /// What was acknowledged goes to the server at most this often.
 const CONFIRM_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the reason for a broken connection is waited for.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// What a message costs in the queue beside its data.
 const MESSAGE_OVERHEAD: usize = 96;
 
@@ -42,6 +44,7 @@ impl LogStream {
     pub(crate) fn start(
         copy: CopyBoth,
         acknowledged: watch::Receiver<Option<Position>>,
+        stop: watch::Receiver<bool>,
         wal_sender_timeout: Duration,
         queue_bytes: usize,
     ) -> Self {
@@ -54,6 +57,7 @@ impl LogStream {
         let reader = Reader {
             copy,
             acknowledged,
+            stop,
             out,
             room: Arc::new(Semaphore::new(usize::try_from(room).unwrap_or(1))),
             capacity: room,
@@ -80,6 +84,7 @@ impl Drop for LogStream {
 struct Reader {
     copy: CopyBoth,
     acknowledged: watch::Receiver<Option<Position>>,
+    stop: watch::Receiver<bool>,
     out: mpsc::UnboundedSender<Result<Chunk, ConnectError>>,
     room: Arc<Semaphore>,
     capacity: u32,
@@ -94,9 +99,27 @@ struct Reader {
 impl Reader {
     async fn run(mut self) {
         if let Err(error) = self.read().await {
+            let error = self.reason(error).await;
             // Nobody is there to hear it when the receiver is gone.
             let _ = self.out.send(Err(error));
         }
+    }
+
+    /// A server that ends a session says why before it closes; writing may notice the end before reading hears the
+    /// reason.
+    async fn reason(&mut self, error: ConnectError) -> ConnectError {
+        if error.server().is_some() {
+            return error;
+        }
+        let said = async {
+            while let Ok(Some((_, failure))) = receive(&mut self.copy).await {
+                if failure.as_ref().is_some_and(|failure| failure.server().is_some()) {
+                    return failure;
+                }
+            }
+            None
+        };
+        tokio::time::timeout(LAST_WORDS, said).await.ok().flatten().unwrap_or(error)
     }
 
     async fn read(&mut self) -> Result<(), ConnectError> {
@@ -109,6 +132,7 @@ impl Reader {
             let confirm_at = self.told_at + CONFIRM_INTERVAL;
             tokio::select! {
                 biased;
+                () = stopped(&mut self.stop) => return self.tell(false).await,
                 _ = ticks.tick() => self.tell(false).await?,
                 changed = self.acknowledged.changed(), if more_to_confirm => {
                     more_to_confirm = changed.is_ok();
@@ -166,6 +190,8 @@ impl Reader {
                     Ok(room) => break room,
                     Err(_) => return Ok(()),
                 },
+                // What waits here is read again by the next run; the caller sees the wish too.
+                () = stopped(&mut self.stop) => return Ok(()),
                 _ = ticks.tick() => self.tell(false).await?,
             }
         };
@@ -184,6 +210,13 @@ impl Reader {
         // Received is more than durable: a server that waits for a synchronous standby looks at `flush`.
         let write = self.received.max(flush);
         self.copy.send_status(StandbyStatus { write, flush, apply: flush, reply_requested }).await
+    }
+}
+
+/// Waits until the source is closed; for ever where it was dropped, which ends the task otherwise.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending().await
     }
 }
 

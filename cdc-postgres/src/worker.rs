@@ -13,7 +13,7 @@ use crate::acquire::{Held, Link, queue_bytes, start};
 use crate::builder::{Options, SnapshotMode};
 use crate::catalog::{publications, server};
 use crate::error::PostgresError;
-use crate::feedback::Acknowledged;
+use crate::feedback::{Acknowledged, Stop};
 use crate::lsn::Lsn;
 use crate::position::{Phase, Position, Read};
 use crate::publication::PublicationPlan;
@@ -55,6 +55,7 @@ pub(crate) struct Worker {
     /// Behind the last batch that was sent.
     position: Position,
     acknowledged: Acknowledged,
+    stop: Stop,
     relations: Relations,
     /// Tables that join when the log is read up to a point.
     waiting: Option<Joining>,
@@ -67,6 +68,7 @@ impl Worker {
         held: Held,
         position: Position,
         acknowledged: Acknowledged,
+        stop: Stop,
         out: mpsc::Sender<Result<Batch, PostgresError>>,
     ) -> Self {
         Worker {
@@ -74,6 +76,7 @@ impl Worker {
             held,
             position,
             acknowledged,
+            stop,
             relations: Relations::default(),
             waiting: None,
             out,
@@ -306,6 +309,7 @@ impl Worker {
         Ok(LogStream::start(
             copy,
             self.acknowledged.subscribe(),
+            self.stop.subscribe(),
             self.held.wal_sender_timeout,
             queue_bytes(&self.held.context),
         ))

@@ -91,3 +91,25 @@ async fn making_a_slot_names_the_transactions_it_waits_for() {
     copy.assert_equal(&database).await;
     database.drop().await;
 }
+
+#[tokio::test]
+async fn closing_tells_the_server_what_is_saved_and_frees_the_slot() {
+    let Some(database) = TestDatabase::create().await else { return };
+    database.run("CREATE TABLE t (id int PRIMARY KEY)").await;
+    let mut copy = Copy::new(database.source());
+    for round in 0..10 {
+        copy.start().await.unwrap();
+        database.run(&format!("INSERT INTO t VALUES ({round})")).await;
+        copy.catch_up().await.unwrap();
+        copy.source.close().await.unwrap();
+        let end = copy.target.offset.as_ref().unwrap().get("lsn_commit").unwrap().as_u64().unwrap();
+        let confirmed = database
+            .text(&format!(
+                "SELECT (confirmed_flush_lsn - '0/0'::pg_lsn)::text FROM pg_replication_slots WHERE database = '{}'",
+                database.name
+            ))
+            .await;
+        assert_eq!(confirmed, Some(end.to_string()));
+    }
+    database.drop().await;
+}
