@@ -46,7 +46,7 @@ pub trait Source: Send {
     fn positions(&self) -> Arc<dyn Positions>;
 
     /// The offset of all that is committed now: a pipeline that drains ends when it is durable. Called after
-    /// [`acquire`](Source::acquire).
+    /// [`start`](Source::start), so that what this run copies first (tables that are new) can count.
     ///
     /// # Errors
     /// [`Configuration`](crate::ErrorKind::Configuration) where the source cannot tell.

@@ -25,6 +25,11 @@ impl BatchBuilder {
         self.events.push(event);
     }
 
+    /// How many events there are.
+    pub(crate) fn len(&self) -> u64 {
+        u64::try_from(self.events.len()).unwrap_or(u64::MAX)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.events.is_empty()
     }

@@ -423,7 +423,7 @@ mod tests {
     fn a_change_that_a_read_has_shown_is_marked() {
         let mut position = streaming(100);
         position.reads =
-            vec![Read { visible: "7:9:".parse().unwrap(), until: Lsn(155), tables: None }];
+            vec![Read { visible: "7:9:".parse().unwrap(), until: Lsn(155), tables: None, copy: 1 }];
         let mut decoder = decoder(position);
         let messages = [(150, 8), (170, 9)];
         let mut shown = Vec::new();

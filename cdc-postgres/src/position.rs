@@ -3,7 +3,7 @@
 //! Debezium's keys are at the top (`lsn`, `lsn_proc`, `lsn_commit`, `txId`, `ts_usec`, `messageType`), ours under `cdc`:
 //! `phase`, `slot`, `system`, `timeline`, `end` (all transactions that were committed before it are done), `commit` and
 //! `index` (how many row messages of the transaction committed there are done), `snapshot` (what a read has shown
-//! already), `copies` (how many reads of tables are done), `joining` (tables that are about to be read), `publications`
+//! already), `copies` (how many reads of tables are done), `sent` (events of a read that has not ended), `joining` (tables that are about to be read), `publications`
 //! (their OIDs).
 
 use cdc_core::{Offset, TableId};
@@ -52,6 +52,8 @@ pub(crate) struct Read {
     pub(crate) until: Lsn,
     /// The tables; `None` is all.
     pub(crate) tables: Option<Vec<TableId>>,
+    /// Which read it is, counted as [`Position::copies`] counts.
+    pub(crate) copy: u64,
 }
 
 impl Read {
@@ -80,6 +82,9 @@ pub(crate) struct Position {
     /// How many reads are done: the first copy is 1, each reading of tables that join is one more. Rows carry the number of
     /// theirs, so that a sink is told apart that has them.
     pub(crate) copies: u64,
+    /// Events of a read that has not ended: it makes of every batch an offset of its own, so that after a commit in doubt it
+    /// can be told whether it happened. It goes on where the offset that was resumed from had it.
+    pub(crate) sent: u64,
     pub(crate) joining: Vec<TableId>,
     /// The publications and their OIDs, which change when one is dropped and made again.
     pub(crate) publications: Vec<(String, u32)>,
@@ -144,12 +149,16 @@ impl Position {
                     "visible": read.visible.to_string(),
                     "until": read.until.0,
                     "tables": read.tables.as_deref().map_or_else(|| "all".into(), tables_json),
+                    "copy": read.copy,
                 })
             });
             cdc.insert("snapshot".into(), reads.collect());
         }
         if self.copies != 0 {
             cdc.insert("copies".into(), self.copies.into());
+        }
+        if self.sent != 0 {
+            cdc.insert("sent".into(), self.sent.into());
         }
         if !self.joining.is_empty() {
             cdc.insert("joining".into(), tables_json(&self.joining));
@@ -209,6 +218,10 @@ impl Position {
                 None => 0,
                 Some(copies) => copies.as_u64()?,
             },
+            sent: match cdc.get("sent") {
+                None => 0,
+                Some(sent) => sent.as_u64()?,
+            },
             joining: cdc.get("joining").map_or_else(|| Some(Vec::new()), tables_of)?,
             publications,
             last: LastTransaction {
@@ -247,6 +260,7 @@ fn read_of(read: &Json) -> Option<Read> {
             Json::String(all) if all == "all" => None,
             tables => Some(tables_of(tables)?),
         },
+        copy: read.get("copy")?.as_u64()?,
     })
 }
 
@@ -264,6 +278,7 @@ pub(crate) mod tests {
             inside: None,
             reads: Vec::new(),
             copies: 1,
+            sent: 0,
             joining: Vec::new(),
             publications: Vec::new(),
             last: LastTransaction::default(),
@@ -291,11 +306,12 @@ pub(crate) mod tests {
         let mut position = streaming(100);
         position.last.lsn = Some(Lsn(100));
         position.reads = vec![
-            Read { visible: "5:9:6,7".parse().unwrap(), until: Lsn(130), tables: None },
+            Read { visible: "5:9:6,7".parse().unwrap(), until: Lsn(130), tables: None, copy: 1 },
             Read {
                 visible: "9:9:".parse().unwrap(),
                 until: Lsn(140),
                 tables: Some(vec![TableId::new("odd.name", "t")]),
+                copy: 2,
             },
         ];
         position.joining = vec![TableId::new("public", "new")];
@@ -320,7 +336,7 @@ pub(crate) mod tests {
     fn a_read_is_forgotten_when_its_last_transaction_has_passed() {
         let mut position = streaming(100);
         position.reads =
-            vec![Read { visible: "5:9:".parse().unwrap(), until: Lsn(101), tables: None }];
+            vec![Read { visible: "5:9:".parse().unwrap(), until: Lsn(101), tables: None, copy: 1 }];
         position.forget_passed_reads();
         assert_eq!(position.reads.len(), 1);
         position.end = Lsn(101);

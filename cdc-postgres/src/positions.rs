@@ -42,6 +42,24 @@ impl Positions for LogPositions {
         })
     }
 
+    /// A sink that had a read already was spared its rows when it was made again for another sink: what its own offset says
+    /// of that read holds for it, not what the reader's says.
+    fn for_sink(&self, own: Option<&Offset>, reached: &Offset) -> Result<Offset> {
+        let carries = reached.get("cdc").is_some_and(|cdc| cdc.get("snapshot").is_some());
+        let own = own.map(Position::from_offset).transpose()?;
+        let Some(own) = own.filter(|own| own.phase == Phase::Streaming) else {
+            return Ok(reached.clone());
+        };
+        if !carries && own.reads.is_empty() {
+            return Ok(reached.clone());
+        }
+        let mut position = Position::from_offset(reached)?;
+        position.reads.retain(|read| read.copy > own.copies);
+        position.reads.extend(own.reads);
+        position.forget_passed_reads();
+        Ok(position.to_offset())
+    }
+
     fn offset_after(&self, before: &Offset, origin: &Origin) -> Option<Offset> {
         let mut position = Position::from_offset(before).ok()?;
         if position.phase != Phase::Streaming || origin.snapshot.is_snapshot() {
@@ -62,16 +80,18 @@ impl Positions for LogPositions {
     }
 }
 
-/// At one point of the log tables that still have to be read come before those that are.
+/// Reads of tables come in the order of the log too, so that what has one more is further on; at one point of the log tables
+/// that still have to be read come before those that are.
 fn order(a: &Position, b: &Position) -> Ordering {
     a.phase
         .cmp(&b.phase)
+        .then_with(|| a.copies.cmp(&b.copies))
         .then_with(|| match a.phase {
             Phase::Streaming => a.point().cmp(&b.point()),
             _ => Ordering::Equal,
         })
-        .then_with(|| a.copies.cmp(&b.copies))
         .then_with(|| b.joining.len().cmp(&a.joining.len()))
+        .then_with(|| a.sent.cmp(&b.sent))
 }
 
 /// The number of the newest read of tables when an event was made; of a row of a snapshot the number of its own. It is
@@ -185,6 +205,7 @@ mod tests {
             visible: "10:20:".parse().unwrap(),
             until: Lsn(200),
             tables: Some(vec![TableId::new("public", "t")]),
+            copy: 2,
         }];
         assert!(covers(&position, &origin(150, 0, "t")));
         assert!(!covers(&position, &origin(150, 0, "other")));

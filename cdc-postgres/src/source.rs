@@ -45,6 +45,8 @@ pub struct PostgresSource {
     process: Option<i32>,
     held: Option<Held>,
     run: Option<Run>,
+    /// How many reads of tables are done when all that was there at the start is copied.
+    copies_wanted: u64,
 }
 
 /// How long a source that is closed waits for the server.
@@ -79,6 +81,7 @@ impl PostgresSource {
             process: None,
             held: None,
             run: None,
+            copies_wanted: 0,
         }
     }
 
@@ -98,6 +101,19 @@ impl PostgresSource {
         Ok(())
     }
 
+    /// How many reads of tables this run makes: what was there at the start is copied when they are done.
+    fn reads_ahead(&self, held: &Held, begin: Begin, position: &Position) -> u64 {
+        if begin != Begin::Follow {
+            return 1;
+        }
+        if self.options.snapshot == SnapshotMode::Never {
+            return 0;
+        }
+        let joining = held.survey.plan.as_ref().map(|plan| plan.joining()).unwrap_or_default();
+        let new = joining.iter().any(|table| !position.joining.contains(table));
+        u64::from(!position.joining.is_empty()) + u64::from(new)
+    }
+
     /// Where to begin, from the offset and what is there.
     fn decide(
         &self,
@@ -115,6 +131,7 @@ impl PostgresSource {
             inside: None,
             reads: Vec::new(),
             copies: 0,
+            sent: resume.map_or(0, |resume| resume.sent),
             joining: Vec::new(),
             publications: Vec::new(),
             last: LastTransaction::default(),
@@ -218,6 +235,7 @@ impl Source for PostgresSource {
         };
         let resume = resume.as_ref().map(Position::from_offset).transpose()?;
         let (begin, position) = self.decide(&held, resume.as_ref())?;
+        self.copies_wanted = position.copies + self.reads_ahead(&held, begin, &position);
         self.acknowledged.reset(resume);
         let (out, batches) = mpsc::channel(1);
         let worker = Worker::new(
@@ -264,7 +282,8 @@ impl Source for PostgresSource {
             end,
             inside: None,
             reads: Vec::new(),
-            copies: 0,
+            copies: self.copies_wanted,
+            sent: 0,
             joining: Vec::new(),
             publications: Vec::new(),
             last: LastTransaction::default(),

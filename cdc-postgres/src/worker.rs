@@ -10,6 +10,7 @@ use cdc_core::{Batch, TableId};
 use tokio::sync::mpsc;
 
 use crate::acquire::{Held, Link, queue_bytes, start};
+use crate::batch::BatchBuilder;
 use crate::builder::{Options, SnapshotMode};
 use crate::catalog::{publications, server};
 use crate::error::PostgresError;
@@ -127,6 +128,16 @@ impl Worker {
         self.out.send(Ok(batch)).await.map_err(|_| PostgresError::Stopped)
     }
 
+    /// Sends a batch of a read.
+    async fn send_read(
+        &mut self,
+        batch: &mut BatchBuilder,
+        ends_transaction: bool,
+    ) -> Result<(), PostgresError> {
+        self.position.sent += batch.len();
+        self.send(batch.take(self.position.to_offset(), ends_transaction)).await
+    }
+
     /// Sends the position alone, to be saved at once.
     async fn save_now(&self) -> Result<(), PostgresError> {
         let mut batch = Batch::empty(self.position.to_offset());
@@ -223,7 +234,8 @@ impl Worker {
         let reader = SnapshotReader::open(&self.options.config, Kind::Own, &published).await?;
         let shows = reader.shows.clone();
         self.read(reader, true).await?;
-        let read = shows.map(|(visible, until)| Read { visible, until, tables });
+        let copy = self.position.copies + 1;
+        let read = shows.map(|(visible, until)| Read { visible, until, tables, copy });
         self.finish_copy(read).await
     }
 
@@ -231,6 +243,7 @@ impl Worker {
     async fn finish_copy(&mut self, read: Option<Read>) -> Result<(), PostgresError> {
         self.position.phase = Phase::Streaming;
         self.position.copies += 1;
+        self.position.sent = 0;
         self.position.joining.clear();
         self.position.reads.extend(read);
         self.position.forget_passed_reads();

@@ -136,7 +136,7 @@ async fn start(pipeline: &mut Pipeline, context: &Arc<RunContext>) -> Result<Sta
         progress: context.progress.clone(),
     };
     let ran_before = held || !stored.is_empty();
-    let mut end_of_log = acquire(pipeline, context, &source_context, ran_before).await?;
+    acquire(pipeline, context, &source_context, ran_before).await?;
     let mut sinks: Vec<SinkStart> = Vec::with_capacity(pipeline.sinks.len());
     for slot in &mut pipeline.sinks {
         let known = ran_before || sinks.iter().any(|sink| sink.committed.is_some());
@@ -166,28 +166,33 @@ async fn start(pipeline: &mut Pipeline, context: &Arc<RunContext>) -> Result<Sta
     }
     let mut backoff = Backoff::new(context.retry);
     let mut connected = true;
-    loop {
+    let end_of_log = loop {
         let attempt = async {
+            let source = &mut pipeline.source.0;
             if !connected {
-                pipeline.source.0.acquire(&source_context).await?;
+                source.acquire(&source_context).await?;
             }
-            pipeline.source.0.start(resume.clone()).await
+            source.start(resume.clone()).await?;
+            match pipeline.settings.until_caught_up {
+                true => source.end_of_log().await.map(Some),
+                false => Ok(None),
+            }
         };
         match attempt.await {
-            Ok(()) => break,
+            Ok(end) => break end,
             Err(error) if error.is_transient() => {
                 wait_after(context, &error, &mut backoff).await;
                 connected = false;
             }
             Err(error) => return Err(error),
         }
-    }
+    };
     if backoff.reset() {
         context.progress.set_error(None);
     }
     let acknowledger = pipeline.source.0.acknowledger();
     context.ledger.begin(ledger, acknowledger, resume.as_ref());
-    if let Some(end) = end_of_log.take() {
+    if let Some(end) = end_of_log {
         let (positions, stop) = (Arc::clone(&context.positions), Arc::clone(&context.stop));
         context.ledger.stop_at(end, resume.as_ref(), positions, stop)?;
     }
@@ -245,26 +250,17 @@ async fn take_over(store: &dyn OffsetStore, context: &RunContext) -> Result<Sink
     }
 }
 
-/// Becomes the only reader; for a pipeline that drains it also asks where the log ends.
+/// Becomes the only reader.
 async fn acquire(
     pipeline: &mut Pipeline,
     context: &RunContext,
     source_context: &SourceContext,
     ran_before: bool,
-) -> Result<Option<Offset>> {
+) -> Result<()> {
     let mut backoff = Backoff::new(context.retry);
     loop {
-        let source = &mut pipeline.source.0;
-        let attempt = async {
-            source.acquire(source_context).await?;
-            if pipeline.settings.until_caught_up {
-                source.end_of_log().await.map(Some)
-            } else {
-                Ok(None)
-            }
-        };
-        match attempt.await {
-            Ok(end) => return Ok(end),
+        match pipeline.source.0.acquire(source_context).await {
+            Ok(()) => return Ok(()),
             Err(error) if !error.is_transient() => return Err(error),
             Err(error) => {
                 if error.is_unreachable()

@@ -54,7 +54,7 @@ impl Worker {
                 counted += 1;
                 if batch.is_full() {
                     progress.add_snapshot_rows(std::mem::take(&mut counted));
-                    self.send(batch.take(self.position.to_offset(), false)).await?;
+                    self.send_read(&mut batch, false).await?;
                 }
             }
             progress.add_snapshot_rows(counted);
@@ -64,7 +64,7 @@ impl Worker {
             batch.push(event);
         }
         if !batch.is_empty() {
-            self.send(batch.take(self.position.to_offset(), true)).await?;
+            self.send_read(&mut batch, true).await?;
         }
         drop(rows);
         reader.close().await
@@ -82,7 +82,7 @@ impl Worker {
             batch.push(rows.of_table(table, Change::table(Arc::clone(&table.schema))));
         }
         if !batch.is_empty() {
-            self.send(batch.take(self.position.to_offset(), true)).await?;
+            self.send_read(&mut batch, true).await?;
         }
         drop(rows);
         reader.close().await?;
