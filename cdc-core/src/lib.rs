@@ -4,6 +4,7 @@
 //! [`Sink`]s make them durable. This crate knows no database and no network: sources and sinks are crates of their own.
 
 mod batch;
+pub mod connect;
 mod data_type;
 mod error;
 mod event;

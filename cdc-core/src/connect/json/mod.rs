@@ -1,0 +1,14 @@
+//! `JsonConverter` of Kafka Connect, both ways.
+
+mod converter;
+mod decode;
+mod encode;
+mod options;
+mod parser;
+mod schema;
+mod text;
+
+pub use converter::JsonConverter;
+pub use options::{DecimalFormat, JsonOptions};
+
+pub(crate) use text::{write_string, write_string_in_text};
