@@ -5,10 +5,14 @@
 //! written again as it came.
 
 mod base64;
+mod before_image;
+mod envelope;
 mod hstore;
 mod iso;
 mod java_numbers;
 mod json;
+mod key_change;
+mod message;
 mod money;
 mod names;
 mod native;
@@ -17,13 +21,23 @@ mod point;
 mod profile;
 mod schema;
 mod semantic_names;
+mod source_block;
 mod source_type;
+mod table_view;
+mod transaction;
 mod values;
+mod verbatim;
 
-pub use json::{DecimalFormat, JsonConverter, JsonOptions};
+pub use before_image::complete_before;
+pub use envelope::Processed;
+pub use json::{ConverterType, DecimalFormat, JsonConverter, JsonOptions};
+pub use key_change::RecordSplit;
+pub use message::heartbeat;
 pub use names::NameAdjustment;
 pub use profile::{
     BinaryHandling, ConnectProfile, ConnectProfileBuilder, ConversionFailures, DecimalHandling,
     HstoreHandling, IntervalHandling, Modes, PROFILE_PROPERTIES, SourceTypeColumns, TimePrecision,
 };
 pub use schema::{ConnectField, ConnectSchema, ConnectType};
+pub use table_view::{TableView, topic_name};
+pub use transaction::transaction_id;

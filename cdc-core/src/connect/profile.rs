@@ -1,15 +1,19 @@
 //! The handling modes of a format: how the library's types become Debezium's.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::error::{Error, Result};
+use crate::schema::Schema;
 
 use super::names::NameAdjustment;
+use super::table_view::TableView;
 
 /// Handling modes, immutable and shared: one for every chain of transforms and its format.
 ///
-/// The defaults are Debezium's.
+/// A schema has one [view](ConnectProfile::view) for a profile, made when it is first asked for. The defaults are
+/// Debezium's.
 ///
 /// ```
 /// use cdc_core::connect::{ConnectProfile, DecimalHandling};
@@ -27,7 +31,11 @@ pub struct ConnectProfile(Arc<Inner>);
 
 struct Inner {
     modes: Modes,
+    views: RwLock<HashMap<u64, Arc<TableView>>>,
 }
+
+/// How many views a profile keeps; more schemas than that are not in use at once.
+const KEPT_VIEWS: usize = 4_096;
 
 /// The handling modes. Their names and defaults are those of Debezium's properties.
 #[derive(Debug, Clone)]
@@ -35,6 +43,8 @@ struct Inner {
 pub struct Modes {
     /// `topic.prefix`: the logical name of the source, in front of the names of schemas.
     pub topic_prefix: Option<Arc<str>>,
+    /// `source.version`: the version of what made the records.
+    pub version: Arc<str>,
     /// `time.precision.mode`.
     pub time: TimePrecision,
     /// `decimal.handling.mode`.
@@ -169,6 +179,7 @@ impl Default for Modes {
     fn default() -> Self {
         Modes {
             topic_prefix: None,
+            version: env!("CARGO_PKG_VERSION").into(),
             time: TimePrecision::default(),
             decimal: DecimalHandling::default(),
             binary: BinaryHandling::default(),
@@ -195,6 +206,24 @@ impl ConnectProfile {
     /// The handling modes.
     pub fn modes(&self) -> &Modes {
         &self.0.modes
+    }
+
+    /// The Connect view of a table's schema, made once.
+    ///
+    /// # Errors
+    /// None in practice: the view's schemas have the fields of the table's.
+    pub fn view(&self, schema: &Arc<Schema>) -> Result<Arc<TableView>> {
+        let views = self.0.views.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(view) = views.get(&schema.id()) {
+            return Ok(Arc::clone(view));
+        }
+        drop(views);
+        let view = Arc::new(TableView::new(schema, &self.0.modes)?);
+        let mut views = self.0.views.write().unwrap_or_else(PoisonError::into_inner);
+        if views.len() >= KEPT_VIEWS {
+            views.clear();
+        }
+        Ok(Arc::clone(views.entry(schema.id()).or_insert(view)))
     }
 }
 
@@ -308,7 +337,7 @@ impl ConnectProfileBuilder {
 
     /// Makes the profile.
     pub fn build(self) -> ConnectProfile {
-        ConnectProfile(Arc::new(Inner { modes: self.0 }))
+        ConnectProfile(Arc::new(Inner { modes: self.0, views: RwLock::default() }))
     }
 }
 

@@ -9,13 +9,12 @@ use crate::connect::schema::ConnectSchema;
 use crate::data_type::{DataType, ValueType};
 use crate::error::{Error, Result};
 use crate::event::Payload;
-use crate::row::Row;
 use crate::schema::Schema;
 use crate::value::Value;
 
 use super::decode::{Reader, schemaless};
-use super::encode::{Missing, Writer};
-use super::options::{DecimalFormat, JsonOptions};
+use super::encode::Writer;
+use super::options::{ConverterType, DecimalFormat, JsonOptions};
 use super::parser::{Node, decode_text, parse, schema_and_payload};
 use super::schema::{read_schema, write_schema};
 
@@ -59,10 +58,10 @@ enum WrittenKey {
 }
 
 #[derive(Debug, Clone)]
-struct Written {
-    schema: Arc<ConnectSchema>,
+pub(super) struct Written {
+    pub(super) schema: Arc<ConnectSchema>,
     /// `{"schema":…,"payload":`, empty without schemas.
-    head: Arc<[u8]>,
+    pub(super) head: Arc<[u8]>,
     _pin: Option<Arc<ValueType>>,
 }
 
@@ -100,6 +99,11 @@ impl JsonConverter {
         &self.options
     }
 
+    /// The profile.
+    pub fn profile(&self) -> &ConnectProfile {
+        &self.profile
+    }
+
     /// Appends a key or value; `false` when it is absent (no key, a tombstone) and nothing was appended.
     ///
     /// # Errors
@@ -120,7 +124,7 @@ impl JsonConverter {
                 return Ok(false);
             }
             Payload::Value { schema: None, value: Value::Struct(row) } => {
-                let written = self.written_row(row)?;
+                let written = self.written_row(row.schema())?;
                 out.extend_from_slice(&written.head);
                 self.writer().row(written.schema.fields(), row, out)?;
             }
@@ -192,11 +196,10 @@ impl JsonConverter {
         Ok(Payload::Value { schema: Some(Arc::clone(&known.value_type)), value })
     }
 
-    fn writer(&self) -> Writer<'_> {
+    pub(super) fn writer(&self) -> Writer<'_> {
         Writer {
             numeric: self.options.decimal_format == DecimalFormat::Numeric,
             replace_null: self.options.replace_null_with_default,
-            missing: Missing::Placeholder,
             modes: self.profile.modes(),
         }
     }
@@ -224,18 +227,26 @@ impl JsonConverter {
         Ok(Known { value_type: Arc::new(value_type), schema: Arc::new(schema) })
     }
 
-    fn written_row(&mut self, row: &Row) -> Result<Written> {
-        let key = WrittenKey::Row(row.schema().id());
+    pub(super) fn written_row(&mut self, schema: &Arc<Schema>) -> Result<Written> {
+        let key = WrittenKey::Row(schema.id());
         if let Some(written) = self.written.get(&key) {
             return Ok(written.clone());
         }
-        let schema = self.row_schema(row.schema())?;
+        let schema = self.row_schema(schema)?;
         self.keep(key, schema, None)
     }
 
     /// The schema of a struct that stands for itself. A row of a table has the name that Debezium gives it.
     fn row_schema(&self, schema: &Arc<Schema>) -> Result<ConnectSchema> {
-        let data_type = DataType::Struct(Arc::clone(schema));
+        let mut schema = Arc::clone(schema);
+        if schema.table().is_some() && schema.connect().is_none() {
+            let view = self.profile.view(&schema)?;
+            schema = match (self.options.converter_type, view.key_schema()) {
+                (ConverterType::Key | ConverterType::Header, Some(key)) => Arc::clone(key),
+                _ => Arc::clone(view.row_schema()),
+            };
+        }
+        let data_type = DataType::Struct(Arc::clone(&schema));
         let mut value_type = ValueType::required(data_type);
         value_type.optional = schema.is_optional();
         value_type.connect = schema.connect().cloned();

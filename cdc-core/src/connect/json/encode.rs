@@ -10,15 +10,6 @@ use crate::value::{Decimal, TimeUnit, Value, ValueRef};
 
 use super::text::{write_f32, write_f64, write_string};
 
-/// What stands for a value that the server did not send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Missing {
-    /// `unavailable.value.placeholder`: an unchanged value of the row after a change.
-    Placeholder,
-    /// NULL, or where the column is not optional its default or a zero: in the row before a change.
-    Zero,
-}
-
 /// Writes values under their schemas.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Writer<'a> {
@@ -26,7 +17,6 @@ pub(crate) struct Writer<'a> {
     pub(crate) numeric: bool,
     /// `replace.null.with.default`.
     pub(crate) replace_null: bool,
-    pub(crate) missing: Missing,
     pub(crate) modes: &'a Modes,
 }
 
@@ -40,10 +30,7 @@ impl Writer<'_> {
     ) -> Result<()> {
         match (&schema.form, value) {
             (_, ValueRef::Null) => self.null(schema, out),
-            (_, ValueRef::Unavailable) => match self.missing {
-                Missing::Placeholder => self.placeholder(schema, out),
-                Missing::Zero => self.zero(schema, out),
-            },
+            (_, ValueRef::Unavailable) => self.placeholder(schema, out),
             (Form::Plain, value) => self.plain(schema, &value, out),
             (Form::Widened, value) => {
                 write_i64(values::integer(&value)?, out);
@@ -300,48 +287,6 @@ impl Writer<'_> {
                 _ => return Err(no_placeholder()),
             },
             _ => return Err(no_placeholder()),
-        }
-        Ok(())
-    }
-
-    /// What Debezium writes into a column that allows no NULL and was not sent.
-    fn zero(&self, schema: &ConnectSchema, out: &mut Vec<u8>) -> Result<()> {
-        if schema.optional {
-            out.extend_from_slice(b"null");
-            return Ok(());
-        }
-        if let Some(default) = &schema.default {
-            return self.value(schema, default.as_ref(), out);
-        }
-        match (&schema.connect_type, &schema.form) {
-            (_, Form::Decimal { scale }) => return self.decimal(&Decimal::new(0, *scale), out),
-            (_, Form::VariableScale) => return variable_scale(&Decimal::new(0, 0), out),
-            (_, Form::Money(form)) => {
-                let zero = Decimal::new(0, self.modes.money_digits);
-                return self.formed(schema, form, &ValueRef::Decimal(zero), out);
-            }
-            (_, Form::DecimalText) => out.extend_from_slice(b"\"0\""),
-            (_, Form::IsoDate) => out.extend_from_slice(b"\"1970-01-01Z\""),
-            (_, Form::IsoTime | Form::ZonedTime) => out.extend_from_slice(b"\"00:00:00Z\""),
-            (_, Form::IsoTimestamp) => out.extend_from_slice(b"\"1970-01-01T00:00:00Z\""),
-            (_, Form::ZonedTimestamp { digits }) => {
-                out.push(b'"');
-                iso::write_timestamp_tz(crate::value::Timestamp::micros(0), *digits, out);
-                out.push(b'"');
-            }
-            (_, Form::IsoInterval) => out.extend_from_slice(b"\"P0Y0M0DT0H0M0S\""),
-            (_, Form::Uuid) => out.extend_from_slice(b"\"00000000-0000-0000-0000-000000000000\""),
-            (_, Form::HstoreJson) => out.extend_from_slice(b"\"{}\""),
-            (_, Form::Point) => {
-                return self.formed(schema, &Form::Point, &ValueRef::Text("(0,0)"), out);
-            }
-            (ConnectType::Boolean, _) => out.extend_from_slice(b"false"),
-            (ConnectType::Float32 | ConnectType::Float64, _) => out.extend_from_slice(b"0.0"),
-            (ConnectType::String | ConnectType::Bytes, _) => out.extend_from_slice(b"\"\""),
-            (ConnectType::Array(_), _) => out.extend_from_slice(b"[]"),
-            (ConnectType::Map(_), _) => out.extend_from_slice(b"{}"),
-            (ConnectType::Struct(_), _) => return self.null(schema, out),
-            _ => out.push(b'0'),
         }
         Ok(())
     }

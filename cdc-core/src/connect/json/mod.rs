@@ -1,5 +1,6 @@
 //! `JsonConverter` of Kafka Connect, both ways.
 
+mod change;
 mod converter;
 mod decode;
 mod encode;
@@ -9,6 +10,6 @@ mod schema;
 mod text;
 
 pub use converter::JsonConverter;
-pub use options::{DecimalFormat, JsonOptions};
+pub use options::{ConverterType, DecimalFormat, JsonOptions};
 
 pub(crate) use text::{write_string, write_string_in_text};

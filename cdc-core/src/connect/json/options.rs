@@ -9,6 +9,8 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct JsonOptions {
+    /// `converter.type`: what it converts.
+    pub converter_type: ConverterType,
     /// `schemas.enable`: whether a record is `{"schema":…,"payload":…}` or the payload alone.
     pub schemas_enable: bool,
     /// `decimal.format`.
@@ -19,6 +21,18 @@ pub struct JsonOptions {
     pub cache_size: usize,
     /// `schema.content`: the schema, as JSON, of messages that are read as payloads alone.
     pub schema_content: Option<Arc<str>>,
+}
+
+/// What a converter converts, `converter.type`. The struct of a table's columns is named after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ConverterType {
+    /// Keys.
+    Key,
+    /// Values.
+    #[default]
+    Value,
+    /// Headers.
+    Header,
 }
 
 /// How a Connect `Decimal` is written; both are read.
@@ -32,7 +46,8 @@ pub enum DecimalFormat {
 }
 
 /// The properties that [`JsonOptions::set`] takes.
-const JSON_PROPERTIES: [&str; 5] = [
+const JSON_PROPERTIES: [&str; 6] = [
+    "converter.type",
     "schemas.enable",
     "decimal.format",
     "replace.null.with.default",
@@ -43,6 +58,7 @@ const JSON_PROPERTIES: [&str; 5] = [
 impl Default for JsonOptions {
     fn default() -> Self {
         JsonOptions {
+            converter_type: ConverterType::default(),
             schemas_enable: true,
             decimal_format: DecimalFormat::default(),
             replace_null_with_default: false,
@@ -59,6 +75,17 @@ impl JsonOptions {
     /// [`Configuration`](crate::ErrorKind::Configuration) when the converter has no such property or the property no such value.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         match name {
+            "converter.type" => {
+                self.converter_type = match value.trim() {
+                    "key" => ConverterType::Key,
+                    "value" => ConverterType::Value,
+                    "header" => ConverterType::Header,
+                    _ => {
+                        let known = "String must be one of: key, value, header";
+                        return Err(invalid(name, value, known));
+                    }
+                };
+            }
             "schemas.enable" => self.schemas_enable = boolean(name, value)?,
             "replace.null.with.default" => self.replace_null_with_default = boolean(name, value)?,
             "decimal.format" => {
