@@ -77,7 +77,10 @@ fn empty(data_type: &DataType) -> Value {
             range if range.ends_with("range") => "empty",
             _ => "",
         }),
-        DataType::Text { .. } | DataType::Json | DataType::Xml | DataType::Enum { .. }
+        DataType::Text { .. }
+        | DataType::Json
+        | DataType::Xml
+        | DataType::Enum { .. }
         | DataType::Network(_) => Value::text(""),
     }
 }

@@ -289,15 +289,16 @@ fn decimal(precision: Option<u32>, scale: Option<i32>, modes: &Modes) -> Connect
                 None => schema,
             }
         }
-        (DecimalHandling::Precise, None) => {
-            ConnectSchema::new(outside::variable_scale_decimal(), Form::VariableScale)
-                .with_attributes(ConnectAttributes {
-                    name: Some(names::VARIABLE_SCALE_DECIMAL.into()),
-                    version: Some(1),
-                    doc: Some("Variable scaled decimal".into()),
-                    parameters: Vec::new(),
-                })
-        }
+        (DecimalHandling::Precise, None) => ConnectSchema::new(
+            outside::variable_scale_decimal(),
+            Form::VariableScale { stripped: true },
+        )
+        .with_attributes(ConnectAttributes {
+            name: Some(names::VARIABLE_SCALE_DECIMAL.into()),
+            version: Some(1),
+            doc: Some("Variable scaled decimal".into()),
+            parameters: Vec::new(),
+        }),
     }
 }
 

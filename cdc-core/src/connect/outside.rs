@@ -161,7 +161,7 @@ pub(crate) fn connect_schema(
             (ConnectType::Bytes, Form::Decimal { scale: decimal_scale(attributes)? })
         }
         (DataType::Decimal { .. }, names::VARIABLE_SCALE_DECIMAL) => {
-            (variable_scale_decimal(), Form::VariableScale)
+            (variable_scale_decimal(), Form::VariableScale { stripped: false })
         }
         (DataType::Date, names::DATE | names::CONNECT_DATE) => (ConnectType::Int32, Form::Days),
         (DataType::Date, names::ISO_DATE) => (ConnectType::String, Form::IsoDate),

@@ -76,8 +76,8 @@ pub(crate) enum Form {
     DecimalDouble,
     /// A decimal as text, in plain notation.
     DecimalText,
-    /// Debezium's `VariableScaleDecimal`.
-    VariableScale,
+    /// Debezium's `VariableScaleDecimal`; a number of the source without the zeros at its end.
+    VariableScale { stripped: bool },
     /// Bytes as text.
     BytesText(BinaryHandling),
     /// The server's text of an unknown type, as bytes or their text.

@@ -36,15 +36,16 @@ pub(crate) fn schema() -> Result<Arc<Schema>> {
     if let Some(schema) = SCHEMA.get() {
         return Ok(Arc::clone(schema));
     }
-    let marks = "true,first,first_in_data_collection,last_in_data_collection,last,false,incremental";
-    let snapshot = ValueType::optional(DataType::TEXT)
-        .with_default("false".into())
-        .with_connect(ConnectAttributes {
+    let marks =
+        "true,first,first_in_data_collection,last_in_data_collection,last,false,incremental";
+    let snapshot = ValueType::optional(DataType::TEXT).with_default("false".into()).with_connect(
+        ConnectAttributes {
             name: Some(names::ENUM.into()),
             version: Some(1),
             doc: None,
             parameters: vec![("allowed".into(), marks.into())],
-        });
+        },
+    );
     let schema = named_struct(
         NAME,
         Some(1),

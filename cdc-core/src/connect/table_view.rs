@@ -26,13 +26,16 @@ impl TableView {
             Some(base) if schema.connect().is_none() => {
                 let name = format!("{base}.{suffix}");
                 let name = modes.schema_names.adjust_schema(&name);
-                let attributes =
-                    ConnectAttributes { name: Some(Arc::from(&*name)), ..ConnectAttributes::default() };
+                let attributes = ConnectAttributes {
+                    name: Some(Arc::from(&*name)),
+                    ..ConnectAttributes::default()
+                };
                 schema.to_builder().optional(optional).connect(attributes).build()
             }
             _ => schema.to_builder().optional(optional).build(),
         };
-        let key = schema.key_schema().map(|key| named(key, "Key", false)).transpose()?;
+        let key = schema.key_schema().map(|key| named(&without_source_types(key)?, "Key", false));
+        let key = key.transpose()?;
         let row = named(schema, "Value", false)?;
         let image = named(schema, "Value", true)?;
         let image = || DataType::Struct(Arc::clone(&image));
@@ -84,6 +87,15 @@ impl TableView {
             _ => None,
         }
     }
+}
+
+/// The parameters of `column.propagate.source.type` are for values alone.
+fn without_source_types(key: &Schema) -> Result<Arc<Schema>> {
+    let mut builder = key.to_builder();
+    for field in builder.fields_mut() {
+        field.native = None;
+    }
+    builder.build()
 }
 
 /// The topic of a table as Debezium names it: `[prefix.]schema.table`, what Kafka does not allow replaced by `_`.

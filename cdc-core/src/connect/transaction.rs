@@ -46,11 +46,7 @@ pub(crate) fn block_schema() -> Result<Arc<Schema>> {
 }
 
 /// Appends the block of a change as JSON.
-pub(crate) fn write_block(
-    place: TransactionPlace,
-    origin: &TransactionOrigin,
-    out: &mut Vec<u8>,
-) {
+pub(crate) fn write_block(place: TransactionPlace, origin: &TransactionOrigin, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"id\":");
     write_string(&transaction_id(origin), out);
     out.extend_from_slice(b",\"total_order\":");

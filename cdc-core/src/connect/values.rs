@@ -210,6 +210,18 @@ pub(crate) fn at_scale(decimal: &Decimal, scale: i32) -> Result<Decimal> {
     })
 }
 
+/// `12.3450` as `12.345`; a whole number stays what it is.
+pub(crate) fn without_zeros_at_the_end(decimal: &Decimal) -> Decimal {
+    let (Some(unscaled), Some(scale)) = (decimal.unscaled(), decimal.scale()) else {
+        return decimal.clone();
+    };
+    let digits = unscaled.to_string();
+    let zeros = digits.bytes().rev().take_while(|&digit| digit == b'0').count();
+    let zeros = i32::try_from(zeros).unwrap_or(i32::MAX).min(scale.max(0));
+    let all = if digits == "0" { scale.max(0) } else { zeros };
+    decimal.rescale(scale - all).unwrap_or_else(|| decimal.clone())
+}
+
 /// A decimal in plain notation, the specials by the names of Debezium.
 pub(crate) fn write_decimal_text(decimal: &Decimal, out: &mut Vec<u8>) {
     use std::io::Write as _;

@@ -33,7 +33,7 @@ impl Reader {
         }
         match schema.form {
             Form::Decimal { scale } => return decimal(scale, node),
-            Form::VariableScale => return variable_scale(node),
+            Form::VariableScale { .. } => return variable_scale(node),
             _ => {}
         }
         let physical = match (&schema.connect_type, node) {

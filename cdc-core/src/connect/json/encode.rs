@@ -81,7 +81,12 @@ impl Writer<'_> {
             (Form::DecimalText, ValueRef::Decimal(decimal)) => {
                 quoted(&|out| values::write_decimal_text(decimal, out), out);
             }
-            (Form::VariableScale, ValueRef::Decimal(decimal)) => variable_scale(decimal, out)?,
+            (Form::VariableScale { stripped: false }, ValueRef::Decimal(decimal)) => {
+                variable_scale(decimal, out)?;
+            }
+            (Form::VariableScale { stripped: true }, ValueRef::Decimal(decimal)) => {
+                variable_scale(&values::without_zeros_at_the_end(decimal), out)?;
+            }
             (Form::BytesText(mode), ValueRef::Bytes(bytes)) => {
                 quoted(&|out| values::write_binary_text(*mode, bytes, out), out);
             }
