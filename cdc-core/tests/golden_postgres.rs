@@ -126,7 +126,10 @@ fn rows_of_all_types_are_those_of_iso_strings_decimal_text_hex_and_unknown_types
             ("include.unknown.datatypes", "true"),
         ],
     );
-    assert!(compare("types/isostring", &profile, |_| true) >= 30);
+    // In the snapshot Debezium counts days before Christ by the Julian calendar and loses the era.
+    let gregorian =
+        |record: &Record| !record.value.as_deref().is_some_and(|v| v.contains("\"0044-03-15Z\""));
+    assert!(compare("types/isostring", &profile, gregorian) >= 30);
 }
 
 #[test]

@@ -190,6 +190,73 @@ pub(crate) fn write_interval(interval: Interval, out: &mut Vec<u8>) {
     out.push(b'S');
 }
 
+/// `Mon May 19 00:00:00 UTC 1997`: `java.util.Date.toString` where the time zone is UTC.
+pub(crate) fn write_java_date(millis: i64, out: &mut Vec<u8>) {
+    const DAYS: [&[u8]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"];
+    const MONTHS: [&[u8]; 12] = [
+        b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov",
+        b"Dec",
+    ];
+    let (seconds, _) = split(millis, TimeUnit::Milli);
+    let day = seconds.div_euclid(SECONDS_A_DAY);
+    let (year, month, day_of_month) = civil(day);
+    let name = |names: &[&'static [u8]], index: i64| {
+        usize::try_from(index).ok().and_then(|at| names.get(at).copied()).unwrap_or_default()
+    };
+    out.extend_from_slice(name(&DAYS, day.rem_euclid(7)));
+    out.push(b' ');
+    out.extend_from_slice(name(&MONTHS, month - 1));
+    out.push(b' ');
+    padded(day_of_month, 2, out);
+    out.push(b' ');
+    write_clock(seconds.rem_euclid(SECONDS_A_DAY), 0, Fraction::Trimmed, out);
+    out.extend_from_slice(b" UTC ");
+    write_i64(year, out);
+}
+
+/// The text of a `java.util.Date` in a header: a time before the second day, a date at midnight, else a timestamp.
+pub(crate) fn write_header_date(millis: i64, out: &mut Vec<u8>) {
+    const MILLIS_A_DAY: i64 = SECONDS_A_DAY * 1_000;
+    let (seconds, nanos) = split(millis, TimeUnit::Milli);
+    let of_day = seconds.rem_euclid(SECONDS_A_DAY);
+    if millis >= MILLIS_A_DAY {
+        write_day(seconds.div_euclid(SECONDS_A_DAY), out);
+        if millis % MILLIS_A_DAY == 0 {
+            return;
+        }
+        out.push(b'T');
+    }
+    write_clock(of_day, nanos, Fraction::Fixed(3), out);
+    out.push(b'Z');
+}
+
+/// Days since the epoch of `yyyy-MM-dd` as `SimpleDateFormat` reads it: months and days beyond their ranges count on.
+pub(crate) fn lenient_day(text: &str) -> Option<i64> {
+    let mut parts = text.split('-').map(number);
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    if parts.next().is_some() || text.find('-')? < 3 {
+        return None;
+    }
+    let months = year.checked_mul(12)?.checked_add(month - 1)?;
+    days(months.div_euclid(12), months.rem_euclid(12) + 1, 1).checked_add(day - 1)
+}
+
+/// Milliseconds of `HH:mm:ss.SSS'Z'` as `SimpleDateFormat` reads it.
+pub(crate) fn lenient_clock(text: &str) -> Option<i64> {
+    let (clock, millis) = text.strip_suffix('Z')?.split_once('.')?;
+    let mut parts = clock.split(':').map(number);
+    let (hours, minutes, seconds) = (parts.next()??, parts.next()??, parts.next()??);
+    if parts.next().is_some() {
+        return None;
+    }
+    Some(((hours * 60 + minutes) * 60 + seconds) * 1_000 + number(millis)?)
+}
+
+fn number(text: &str) -> Option<i64> {
+    let digits = !text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
 /// Reads what [`write_date`] writes.
 pub(crate) fn read_date(text: &str) -> Option<Date> {
     match text {

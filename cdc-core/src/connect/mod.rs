@@ -5,6 +5,7 @@
 //! written again as it came.
 
 mod base64;
+mod basic;
 mod before_image;
 mod envelope;
 mod hstore;
@@ -28,6 +29,7 @@ mod transaction;
 mod values;
 mod verbatim;
 
+pub use basic::BasicConverter;
 pub use before_image::complete_before;
 pub use envelope::Processed;
 pub use json::{ConverterType, DecimalFormat, JsonConverter, JsonOptions};

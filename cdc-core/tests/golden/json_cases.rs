@@ -4,7 +4,7 @@ use cdc_core::connect::{ConnectProfile, DecimalFormat, JsonConverter, JsonOption
 use serde_json::Value as Json;
 
 use crate::Verdict;
-use crate::model::{payload, same, same_error, shown};
+use crate::model::{bytes_of_hex, payload, same, same_error, shown};
 
 pub(crate) fn run(case: &Json) -> Verdict {
     let outs = case["out"].as_array().ok_or("no results")?;
@@ -71,9 +71,7 @@ fn run_one(case: &Json, config: &str, out: &Json) -> Verdict {
 
 fn bytes_to_read(case: &Json) -> Option<Vec<u8>> {
     if let Some(hex) = case["read_hex"].as_str() {
-        let pairs = hex.as_bytes().chunks(2);
-        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16);
-        return Some(pairs.map(|pair| byte(pair).unwrap()).collect());
+        return Some(bytes_of_hex(hex));
     }
     case["read"].as_str().map(|text| text.as_bytes().to_vec())
 }

@@ -11,6 +11,7 @@ mod adjust_cases;
 mod exceptions;
 mod json_cases;
 mod model;
+mod string_cases;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let run: fn(&Json) -> Verdict = match name.as_str() {
             "json.jsonl" => json_cases::run,
+            "string.jsonl" => string_cases::run,
             "adjust.jsonl" => adjust_cases::run,
             _ => {
                 count.skipped += cases(&file).len();

@@ -245,3 +245,8 @@ pub(crate) fn same_error(expected: &Json, error: &cdc_core::Error) -> Result<(),
     }
     Ok(())
 }
+
+pub(crate) fn bytes_of_hex(hex: &str) -> Vec<u8> {
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    hex.as_bytes().chunks(2).map(byte).collect()
+}
