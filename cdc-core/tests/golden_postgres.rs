@@ -1,6 +1,9 @@
 //! Records of a real Debezium PostgreSQL connector (`golden/postgres`): read and written again they are the same bytes,
 //! and the same rows under other handling modes are the bytes of the connector that had these modes.
 
+// Helpers of a test are not marked as tests.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 #[path = "golden_postgres/records.rs"]
 mod records;
 #[path = "golden_postgres/tables.rs"]

@@ -10,6 +10,7 @@ use crate::row::Row;
 use crate::value::Value;
 
 use super::before_image::complete_before;
+use super::java_numbers::{Digits, write_i64};
 use super::profile::ConnectProfile;
 use super::source_block::SourceBlock;
 use super::{message, transaction};
@@ -30,6 +31,28 @@ impl Processed {
     /// A time in nanoseconds since the Unix epoch.
     pub const fn at_nanos(nanos: i64) -> Self {
         Processed { nanos }
+    }
+
+    /// Appends `"ts_ms":…,"ts_us":…,"ts_ns":…`.
+    pub(crate) fn write_json(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\"ts_ms\":");
+        match u64::try_from(self.nanos) {
+            Ok(nanos) => {
+                let digits = Digits::of(nanos);
+                out.extend_from_slice(digits.without_last(6));
+                out.extend_from_slice(b",\"ts_us\":");
+                out.extend_from_slice(digits.without_last(3));
+                out.extend_from_slice(b",\"ts_ns\":");
+                out.extend_from_slice(digits.as_bytes());
+            }
+            Err(_) => {
+                write_i64(self.millis(), out);
+                out.extend_from_slice(b",\"ts_us\":");
+                write_i64(self.micros(), out);
+                out.extend_from_slice(b",\"ts_ns\":");
+                write_i64(self.nanos, out);
+            }
+        }
     }
 
     pub(crate) fn nanos(self) -> i64 {

@@ -34,20 +34,19 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
+/// A number that is not negative in at least so many digits, nine at most.
 fn padded(value: i64, width: usize, out: &mut Vec<u8>) {
-    let mut limit = 1i64;
-    for _ in 1..width {
-        limit *= 10;
-        if value < limit {
-            break;
-        }
+    let mut buffer = [b'0'; 9];
+    let mut rest = value;
+    for slot in buffer[..width].iter_mut().rev() {
+        *slot = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
     }
-    let mut digits = Vec::with_capacity(width);
-    write_i64(value, &mut digits);
-    for _ in digits.len()..width {
-        out.push(b'0');
+    if rest == 0 {
+        out.extend_from_slice(&buffer[..width]);
+    } else {
+        write_i64(value, out);
     }
-    out.extend_from_slice(&digits);
 }
 
 fn write_day(day: i64, out: &mut Vec<u8>) {
@@ -78,19 +77,19 @@ fn write_clock(seconds: i64, nanos: i64, fraction: Fraction, out: &mut Vec<u8>) 
     padded(seconds / 60 % 60, 2, out);
     out.push(b':');
     padded(seconds % 60, 2, out);
-    let mut digits = Vec::with_capacity(9);
-    padded(nanos, 9, &mut digits);
+    if fraction == Fraction::Fixed(0) || (fraction == Fraction::Trimmed && nanos == 0) {
+        return;
+    }
+    out.push(b'.');
+    let start = out.len();
+    padded(nanos, 9, out);
     match fraction {
-        Fraction::Fixed(count) => digits.truncate(usize::try_from(count).unwrap_or(9)),
+        Fraction::Fixed(count) => out.truncate(start + usize::try_from(count).unwrap_or(9)),
         Fraction::Trimmed => {
-            while digits.last() == Some(&b'0') {
-                digits.pop();
+            while out.last() == Some(&b'0') {
+                out.pop();
             }
         }
-    }
-    if !digits.is_empty() {
-        out.push(b'.');
-        out.extend_from_slice(&digits);
     }
 }
 

@@ -22,8 +22,38 @@ pub(crate) fn write_i64(value: i64, out: &mut Vec<u8>) {
 }
 
 /// Appends an integer in decimal.
-pub(crate) fn write_u64(mut value: u64, out: &mut Vec<u8>) {
-    let mut buffer = [0u8; 20];
+pub(crate) fn write_u64(value: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(Digits::of(value).as_bytes());
+}
+
+/// The digits of an integer, to be written more than once: of a time in nanoseconds the first digits are those of the
+/// milliseconds.
+pub(crate) struct Digits {
+    buffer: [u8; 20],
+    at: usize,
+}
+
+impl Digits {
+    pub(crate) fn of(value: u64) -> Self {
+        let mut buffer = [0u8; 20];
+        let at = write_digits(value, &mut buffer);
+        Digits { buffer, at }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.buffer[self.at..]
+    }
+
+    /// The digits of the number divided by a power of ten.
+    pub(crate) fn without_last(&self, count: usize) -> &[u8] {
+        match self.as_bytes().split_at_checked(self.as_bytes().len().saturating_sub(count)) {
+            Some((first, _)) if !first.is_empty() => first,
+            _ => b"0",
+        }
+    }
+}
+
+fn write_digits(mut value: u64, buffer: &mut [u8; 20]) -> usize {
     let mut at = buffer.len();
     while value >= 100 {
         let pair = usize::try_from(value % 100).unwrap_or(0) * 2;
@@ -39,7 +69,7 @@ pub(crate) fn write_u64(mut value: u64, out: &mut Vec<u8>) {
         at -= 1;
         buffer[at] = DIGIT_PAIRS[rest * 2 + 1];
     }
-    out.extend_from_slice(&buffer[at..]);
+    at
 }
 
 /// Appends a finite or special `double` as `Double.toString` prints it.

@@ -6,10 +6,10 @@ use crate::data_type::{ConnectAttributes, DataType, ValueType};
 use crate::error::{Error, Result};
 use crate::origin::{Origin, SnapshotMark, TransactionId};
 use crate::row::Row;
-use crate::schema::{Field, Schema};
+use crate::schema::{Field, Schema, TableId};
 use crate::value::Value;
 
-use super::java_numbers::{write_i64, write_u64};
+use super::java_numbers::{Digits, write_i64, write_u64};
 use super::json::write_string;
 use super::profile::Modes;
 use super::semantic_names as names;
@@ -72,6 +72,36 @@ pub(crate) fn schema() -> Result<Arc<Schema>> {
     Ok(Arc::clone(SCHEMA.get_or_init(|| schema)))
 }
 
+/// The parts of the block's JSON that are the same for all rows of a table.
+#[derive(Debug)]
+pub(crate) struct ReadyParts {
+    head: Box<[u8]>,
+    of: Option<TableId>,
+    table: Box<[u8]>,
+}
+
+impl ReadyParts {
+    pub(crate) fn new(table: Option<&TableId>, modes: &Modes) -> Self {
+        let mut head = b"{\"version\":".to_vec();
+        write_string(&modes.version, &mut head);
+        head.extend_from_slice(b",\"connector\":\"postgresql\",\"name\":");
+        write_string(modes.topic_prefix.as_deref().unwrap_or_default(), &mut head);
+        head.extend_from_slice(b",\"ts_ms\":");
+        let mut names = Vec::new();
+        let (schema, name) = table.map_or(("", ""), |table| (&table.schema, &table.table));
+        write_table(schema, name, &mut names);
+        ReadyParts { head: head.into(), of: table.cloned(), table: names.into() }
+    }
+}
+
+fn write_table(schema: &str, table: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"schema\":");
+    write_string(schema, out);
+    out.extend_from_slice(b",\"table\":");
+    write_string(table, out);
+    out.extend_from_slice(b",\"txId\":");
+}
+
 /// What the block of an event says.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SourceBlock<'a> {
@@ -125,20 +155,18 @@ impl<'a> SourceBlock<'a> {
         out.push(b']');
     }
 
-    /// Appends the block as a JSON object.
-    pub(crate) fn write_json(&self, out: &mut Vec<u8>) {
+    /// Appends the block as a JSON object; of the parts that are the same for all rows of a table, those made ready.
+    pub(crate) fn write_json(&self, ready: &ReadyParts, out: &mut Vec<u8>) {
         let null_or = |value: Option<i64>, out: &mut Vec<u8>| match value {
             Some(value) => write_i64(value, out),
             None => out.extend_from_slice(b"null"),
         };
-        out.extend_from_slice(b"{\"version\":");
-        write_string(&self.modes.version, out);
-        out.extend_from_slice(b",\"connector\":\"");
-        out.extend_from_slice(self.origin.transaction.connector.as_bytes());
-        out.extend_from_slice(b"\",\"name\":");
-        write_string(self.name(), out);
-        out.extend_from_slice(b",\"ts_ms\":");
-        write_i64(self.commit_us.div_euclid(1_000), out);
+        out.extend_from_slice(&ready.head);
+        let commit = u64::try_from(self.commit_us).ok().map(Digits::of);
+        match &commit {
+            Some(digits) => out.extend_from_slice(digits.without_last(3)),
+            None => write_i64(self.commit_us.div_euclid(1_000), out),
+        }
         out.extend_from_slice(b",\"snapshot\":\"");
         out.extend_from_slice(snapshot_mark(self.origin.snapshot).as_bytes());
         out.extend_from_slice(b"\",\"db\":");
@@ -146,15 +174,25 @@ impl<'a> SourceBlock<'a> {
         out.extend_from_slice(b",\"sequence\":\"");
         self.write_sequence(b"\\\"", out);
         out.extend_from_slice(b"\",\"ts_us\":");
-        write_i64(self.commit_us, out);
-        out.extend_from_slice(b",\"ts_ns\":");
-        write_i64(self.commit_us.saturating_mul(1_000), out);
-        let (schema, table) = self.table();
-        out.extend_from_slice(b",\"schema\":");
-        write_string(schema, out);
-        out.extend_from_slice(b",\"table\":");
-        write_string(table, out);
-        out.extend_from_slice(b",\"txId\":");
+        match &commit {
+            Some(digits) if self.commit_us > 0 => {
+                out.extend_from_slice(digits.as_bytes());
+                out.extend_from_slice(b",\"ts_ns\":");
+                out.extend_from_slice(digits.as_bytes());
+                out.extend_from_slice(b"000");
+            }
+            _ => {
+                write_i64(self.commit_us, out);
+                out.extend_from_slice(b",\"ts_ns\":");
+                write_i64(self.commit_us.saturating_mul(1_000), out);
+            }
+        }
+        if self.origin.table.as_deref() == ready.of.as_ref() {
+            out.extend_from_slice(&ready.table);
+        } else {
+            let (schema, table) = self.table();
+            write_table(schema, table, out);
+        }
         null_or(self.txid().map(i64::from), out);
         out.extend_from_slice(b",\"lsn\":");
         write_u64(self.origin.log_position, out);

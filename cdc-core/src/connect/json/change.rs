@@ -1,7 +1,6 @@
 //! Events as JSON: a change goes straight into its envelope, with no struct made in between.
 
 use crate::connect::envelope::{Processed, completed};
-use crate::connect::java_numbers::write_i64;
 use crate::connect::schema::ConnectField;
 use crate::connect::source_block::SourceBlock;
 use crate::connect::{complete_before, transaction};
@@ -74,8 +73,7 @@ impl JsonConverter {
         processed: Processed,
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        let view = self.profile().view(&change.schema)?;
-        let written = self.written_row(view.envelope_schema())?;
+        let (view, written) = self.table(&change.schema)?;
         let fields = view.fields();
         out.extend_from_slice(&written.head);
         let writer = self.writer();
@@ -91,7 +89,7 @@ impl JsonConverter {
             _ => image(&writer, fields, completed(change).as_ref(), out)?,
         }
         out.extend_from_slice(b",\"source\":");
-        SourceBlock::new(origin, writer.modes)?.write_json(out);
+        SourceBlock::new(origin, writer.modes)?.write_json(view.source_parts(), out);
         out.extend_from_slice(b",\"transaction\":");
         match change.transaction {
             Some(place) => transaction::write_block(place, &origin.transaction, out),
@@ -99,12 +97,8 @@ impl JsonConverter {
         }
         out.extend_from_slice(b",\"op\":\"");
         out.extend_from_slice(change.operation.code().unwrap_or_default().as_bytes());
-        out.extend_from_slice(b"\",\"ts_ms\":");
-        write_i64(processed.millis(), out);
-        out.extend_from_slice(b",\"ts_us\":");
-        write_i64(processed.micros(), out);
-        out.extend_from_slice(b",\"ts_ns\":");
-        write_i64(processed.nanos(), out);
+        out.extend_from_slice(b"\",");
+        processed.write_json(out);
         out.push(b'}');
         if self.options().schemas_enable {
             out.push(b'}');

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::connect::native;
 use crate::connect::profile::ConnectProfile;
 use crate::connect::schema::ConnectSchema;
+use crate::connect::table_view::TableView;
 use crate::data_type::{DataType, ValueType};
 use crate::error::{Error, Result};
 use crate::event::Payload;
@@ -48,6 +49,8 @@ pub struct JsonConverter {
     content: Option<Known>,
     written: HashMap<WrittenKey, Written>,
     read: HashMap<Box<str>, Known>,
+    /// The table of the last change: the next one is mostly of the same.
+    last: Option<(u64, Arc<TableView>, Written)>,
 }
 
 /// What a compiled schema was made of. A pinned allocation keeps its address.
@@ -83,6 +86,7 @@ impl JsonConverter {
             content: None,
             written: HashMap::new(),
             read: HashMap::new(),
+            last: None,
         };
         if let Some(content) = converter.options.schema_content.clone() {
             let known = converter.known_schema(&content).map_err(|error| {
@@ -225,6 +229,19 @@ impl JsonConverter {
         let schema = native::connect_schema(&value_type, self.profile.modes())
             .ok_or_else(|| no_schema(&value_type.data_type))?;
         Ok(Known { value_type: Arc::new(value_type), schema: Arc::new(schema) })
+    }
+
+    /// The view of a table and its compiled envelope.
+    pub(super) fn table(&mut self, schema: &Arc<Schema>) -> Result<(Arc<TableView>, Written)> {
+        if let Some((id, view, written)) = &self.last
+            && *id == schema.id()
+        {
+            return Ok((Arc::clone(view), written.clone()));
+        }
+        let view = self.profile.view(schema)?;
+        let written = self.written_row(view.envelope_schema())?;
+        self.last = Some((schema.id(), Arc::clone(&view), written.clone()));
+        Ok((view, written))
     }
 
     pub(super) fn written_row(&mut self, schema: &Arc<Schema>) -> Result<Written> {

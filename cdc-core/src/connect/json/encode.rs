@@ -75,7 +75,11 @@ impl Writer<'_> {
         };
         match (form, value) {
             (Form::Decimal { scale }, ValueRef::Decimal(decimal)) => {
-                self.decimal(&values::at_scale(decimal, *scale)?, out)?;
+                if decimal.scale() == Some(*scale) {
+                    self.decimal(decimal, out)?;
+                } else {
+                    self.decimal(&values::at_scale(decimal, *scale)?, out)?;
+                }
             }
             (Form::DecimalDouble, ValueRef::Decimal(decimal)) => write_f64(decimal.to_f64(), out),
             (Form::DecimalText, ValueRef::Decimal(decimal)) => {
@@ -301,11 +305,10 @@ impl Writer<'_> {
             write_big_decimal(decimal, out);
             return Ok(());
         }
-        let Some(bytes) = decimal.unscaled_be_bytes() else {
-            return Err(Error::data(format!("{decimal} has no form as a Connect Decimal")));
-        };
         out.push(b'"');
-        base64::encode(&bytes, out);
+        if decimal.with_unscaled_be_bytes(|bytes| base64::encode(bytes, out)).is_none() {
+            return Err(Error::data(format!("{decimal} has no form as a Connect Decimal")));
+        }
         out.push(b'"');
         Ok(())
     }

@@ -18,6 +18,11 @@ pub(crate) fn write_string_in_text(text: &str, out: &mut Vec<u8>) {
 fn write_quoted(text: &str, care: &[bool; 256], out: &mut Vec<u8>) {
     out.push(b'"');
     let bytes = text.as_bytes();
+    if bytes.chunks(8).all(is_harmless) {
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     let mut start = 0;
     for (index, &byte) in bytes.iter().enumerate() {
         if !care[usize::from(byte)] {
@@ -47,6 +52,20 @@ fn write_quoted(text: &str, care: &[bool; 256], out: &mut Vec<u8>) {
     }
     out.extend_from_slice(&bytes[start..]);
     out.push(b'"');
+}
+
+/// Whether up to eight bytes are ASCII of which none is escaped, all at once (the high bits of `word - n` show a
+/// byte below n where no byte has its own high bit set).
+fn is_harmless(chunk: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let mut padded = [b' '; 8];
+    padded[..chunk.len()].copy_from_slice(chunk);
+    let word = u64::from_ne_bytes(padded);
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
+    let quote = below(word ^ (ONES * u64::from(b'"')), 1);
+    let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
+    (word | below(word, 0x20) | quote | backslash) & HIGH == 0
 }
 
 const NEEDS_ESCAPE: [bool; 256] = bytes_to_stop_at(0x100);
