@@ -2,7 +2,7 @@
 
 use crate::value::{Date, Interval, Time, TimeTz, TimeUnit, Timestamp};
 
-use super::java_numbers::{write_i64, write_u64};
+use super::java_numbers::{Digits, digit_pair, write_i64, write_u64};
 
 const SECONDS_A_DAY: i64 = 86_400;
 
@@ -36,17 +36,10 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 
 /// A number that is not negative in at least so many digits, nine at most.
 fn padded(value: i64, width: usize, out: &mut Vec<u8>) {
-    let mut buffer = [b'0'; 9];
-    let mut rest = value;
-    for slot in buffer[..width].iter_mut().rev() {
-        *slot = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-        rest /= 10;
-    }
-    if rest == 0 {
-        out.extend_from_slice(&buffer[..width]);
-    } else {
-        write_i64(value, out);
-    }
+    let digits = Digits::of(value.unsigned_abs());
+    let digits = digits.as_bytes();
+    out.extend_from_slice(&b"000000000"[..width.saturating_sub(digits.len()).min(9)]);
+    out.extend_from_slice(digits);
 }
 
 fn write_day(day: i64, out: &mut Vec<u8>) {
@@ -72,11 +65,12 @@ enum Fraction {
 }
 
 fn write_clock(seconds: i64, nanos: i64, fraction: Fraction, out: &mut Vec<u8>) {
-    padded(seconds / 3_600, 2, out);
+    let of_day = u32::try_from(seconds).unwrap_or(0);
+    out.extend_from_slice(digit_pair(of_day / 3_600));
     out.push(b':');
-    padded(seconds / 60 % 60, 2, out);
+    out.extend_from_slice(digit_pair(of_day / 60 % 60));
     out.push(b':');
-    padded(seconds % 60, 2, out);
+    out.extend_from_slice(digit_pair(of_day % 60));
     if fraction == Fraction::Fixed(0) || (fraction == Fraction::Trimmed && nanos == 0) {
         return;
     }

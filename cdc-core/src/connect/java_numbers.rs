@@ -53,23 +53,41 @@ impl Digits {
     }
 }
 
-fn write_digits(mut value: u64, buffer: &mut [u8; 20]) -> usize {
+/// Writes at the end of the buffer and says where the digits start.
+fn write_digits(value: u64, buffer: &mut [u8; 20]) -> usize {
+    const EIGHT: u64 = 100_000_000;
+    let mut rest = value;
     let mut at = buffer.len();
-    while value >= 100 {
-        let pair = usize::try_from(value % 100).unwrap_or(0) * 2;
-        value /= 100;
-        at -= 2;
-        buffer[at..at + 2].copy_from_slice(&DIGIT_PAIRS[pair..pair + 2]);
+    // Eight digits at a time: their divisions are of 32 bits and do not wait for each other.
+    while rest >= EIGHT {
+        let eight = u32::try_from(rest % EIGHT).unwrap_or(0);
+        rest /= EIGHT;
+        at -= 8;
+        let (high, low) = (eight / 10_000, eight % 10_000);
+        for (offset, pair) in [(0, high / 100), (2, high % 100), (4, low / 100), (6, low % 100)] {
+            buffer[at + offset..at + offset + 2].copy_from_slice(digit_pair(pair));
+        }
     }
-    let rest = usize::try_from(value).unwrap_or(0);
+    let mut rest = u32::try_from(rest).unwrap_or(0);
+    while rest >= 100 {
+        at -= 2;
+        buffer[at..at + 2].copy_from_slice(digit_pair(rest % 100));
+        rest /= 100;
+    }
     if rest >= 10 {
         at -= 2;
-        buffer[at..at + 2].copy_from_slice(&DIGIT_PAIRS[rest * 2..rest * 2 + 2]);
+        buffer[at..at + 2].copy_from_slice(digit_pair(rest));
     } else {
         at -= 1;
-        buffer[at] = DIGIT_PAIRS[rest * 2 + 1];
+        buffer[at] = digit_pair(rest)[1];
     }
     at
+}
+
+/// The two digits of a number below 100.
+pub(crate) fn digit_pair(number: u32) -> &'static [u8] {
+    let at = (number as usize % 100) * 2;
+    &DIGIT_PAIRS[at..at + 2]
 }
 
 /// Appends a finite or special `double` as `Double.toString` prints it.
