@@ -18,7 +18,7 @@ struct Order<'a> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "postgres://app@db/shop".to_owned());
-    let source = PostgresSource::builder(&url).tables(["public.orders"]).build()?;
+    let source = PostgresSource::builder(url).tables(["public.orders"]).build()?;
     let mut stream = Pipeline::builder("order-watch", source)
         .offsets(FileOffsetStore::open("order-watch")?)
         .stream()?;

@@ -13,7 +13,8 @@ use crate::offset::Offset;
 pub struct Batch {
     /// The events.
     pub events: Vec<ChangeEvent>,
-    /// What is reached when all of it is durable.
+    /// What is reached when all of it is durable. A batch with events never has the offset of the batch before it:
+    /// after a commit that ended in doubt the offset alone tells whether it happened.
     pub offset: Offset,
     /// Its number in this run, counted by the pipeline from 1.
     pub sequence: u64,

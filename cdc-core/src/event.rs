@@ -29,6 +29,16 @@ pub struct ChangeEvent {
     /// The record's timestamp in milliseconds since the Unix epoch, where one was set.
     pub timestamp_ms: Option<i64>,
     origin: Origin,
+    place: StreamPlace,
+}
+
+/// Which event of its batch a consumer of a stream got.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct StreamPlace {
+    /// Counted from 1; 0 outside of streams.
+    pub(crate) number: u32,
+    /// Whether it is the last event of its change in the log.
+    pub(crate) ends_origin: bool,
 }
 
 /// The content of a key or a value.
@@ -191,10 +201,10 @@ impl Change {
         let mut key = self.row()?.key()?;
         if let Some(old) = self.before.as_ref().and_then(Row::key) {
             for index in 0..key.len() {
-                if key.get(index).is_some_and(|value| value.is_unavailable()) {
-                    if let Some(value) = old.value(index) {
-                        key.set(index, value);
-                    }
+                if key.get(index).is_some_and(|value| value.is_unavailable())
+                    && let Some(value) = old.value(index)
+                {
+                    key.set(index, value);
                 }
             }
         }
@@ -308,6 +318,7 @@ impl ChangeEvent {
             partition: None,
             timestamp_ms: None,
             origin,
+            place: StreamPlace::default(),
         }
     }
 
@@ -324,6 +335,14 @@ impl ChangeEvent {
 
     pub(crate) fn set_batch(&mut self, number: u64) {
         self.origin.batch = number;
+    }
+
+    pub(crate) fn set_place(&mut self, place: StreamPlace) {
+        self.place = place;
+    }
+
+    pub(crate) fn place(&self) -> StreamPlace {
+        self.place
     }
 
     /// The change, where the value is one.

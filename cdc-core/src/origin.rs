@@ -1,5 +1,6 @@
 //! Where an event came from: outside its payload, so that no transform can lose it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::schema::TableId;
@@ -28,6 +29,28 @@ pub struct Origin {
     pub batch: u64,
 }
 
+/// For messages: table, transaction and position, such as `public.orders, transaction 771, change 3 at 0/16B3748`.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.table {
+            Some(table) => write!(f, "{table}")?,
+            None => f.write_str(&self.transaction.database)?,
+        }
+        if self.snapshot.is_snapshot() {
+            return write!(f, ", row {} of the snapshot", self.index);
+        }
+        if let Some(id) = &self.transaction.id {
+            write!(f, ", transaction {id}")?;
+        }
+        write!(f, ", change {} at ", self.index)?;
+        if self.transaction.connector == "postgresql" {
+            write!(f, "{:X}/{:X}", self.log_position >> 32, self.log_position & 0xffff_ffff)
+        } else {
+            write!(f, "{}", self.log_position)
+        }
+    }
+}
+
 /// What the events of a transaction share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransactionOrigin {
@@ -54,6 +77,15 @@ pub enum TransactionId {
     Xid(u32),
     /// A MySQL or MariaDB GTID.
     Gtid(Arc<str>),
+}
+
+impl fmt::Display for TransactionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TransactionId::Xid(xid) => write!(f, "{xid}"),
+            TransactionId::Gtid(gtid) => f.write_str(gtid),
+        }
+    }
 }
 
 /// Where a replicated transaction was first committed.

@@ -54,7 +54,18 @@ pub trait Sink: Send {
 /// The side of a sink that commits the offset with the data: exactly-once.
 #[async_trait]
 pub trait TransactionalSink: Send {
+    /// The offset that was committed last, without taking the fence: whether this is a first start. The default knows of none.
+    async fn peek(&mut self, pipeline: &str) -> Result<Option<Offset>> {
+        let _ = pipeline;
+        Ok(None)
+    }
+
     /// The offset that was committed last, and takes the fence: an older instance of the pipeline can write no more.
+    ///
+    /// The pipeline calls it again after a failed commit. The same instance must not take the fence back then:
+    ///
+    /// # Errors
+    /// [`Fenced`](crate::ErrorKind::Fenced) when this instance had the fence and another one has taken it since.
     async fn load(&mut self, pipeline: &str) -> Result<Option<Offset>>;
 
     /// Commits the events and the offset in one transaction, strictly in order. After a commit that ended in doubt the
@@ -112,4 +123,29 @@ impl fmt::Debug for Ack {
 pub struct Outcome {
     /// The index of each refused event in its batch, and why; all other events are durable.
     pub rejected: Vec<(usize, Error)>,
+}
+
+#[async_trait]
+impl<S: Sink + ?Sized> Sink for Box<S> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+    fn delivery(&self) -> Delivery {
+        (**self).delivery()
+    }
+    async fn open(&mut self) -> Result<()> {
+        (**self).open().await
+    }
+    async fn write(&mut self, batch: Arc<Batch>) -> Result<Ack> {
+        (**self).write(batch).await
+    }
+    fn transactional(&mut self) -> Option<&mut dyn TransactionalSink> {
+        (**self).transactional()
+    }
+    fn identity(&self) -> Option<SystemIdentity> {
+        (**self).identity()
+    }
+    async fn close(&mut self) -> Result<()> {
+        (**self).close().await
+    }
 }

@@ -52,7 +52,8 @@ pub trait Source: Send {
     /// [`Configuration`](crate::ErrorKind::Configuration) where the source cannot tell.
     async fn end_of_log(&mut self) -> Result<Offset>;
 
-    /// Takes a request that is carried out later, at a position of the log.
+    /// Takes a request that is carried out later, at a position of the log. The first batch that is given after this
+    /// call has an offset that holds the request; once it is saved, a restart carries the request out too.
     ///
     /// # Errors
     /// [`Configuration`](crate::ErrorKind::Configuration), naming the request, where the source cannot do it.
@@ -81,6 +82,37 @@ pub struct SourceContext {
     pub progress: Progress,
 }
 
+#[async_trait]
+impl<S: Source + ?Sized> Source for Box<S> {
+    async fn acquire(&mut self, context: &SourceContext) -> Result<()> {
+        (**self).acquire(context).await
+    }
+    async fn start(&mut self, resume: Option<Offset>) -> Result<()> {
+        (**self).start(resume).await
+    }
+    async fn next_batch(&mut self) -> Result<Option<Batch>> {
+        (**self).next_batch().await
+    }
+    fn acknowledger(&self) -> Acknowledger {
+        (**self).acknowledger()
+    }
+    fn positions(&self) -> Arc<dyn Positions> {
+        (**self).positions()
+    }
+    async fn end_of_log(&mut self) -> Result<Offset> {
+        (**self).end_of_log().await
+    }
+    fn control(&mut self, request: Request) -> Result<()> {
+        (**self).control(request)
+    }
+    fn identity(&self) -> Option<SystemIdentity> {
+        (**self).identity()
+    }
+    async fn close(&mut self) -> Result<()> {
+        (**self).close().await
+    }
+}
+
 /// How the offsets of a source compare.
 pub trait Positions: Send + Sync + fmt::Debug {
     /// The order of two offsets, where there is one.
@@ -95,7 +127,10 @@ pub trait Positions: Send + Sync + fmt::Debug {
     /// As [`Positions::compare`].
     fn meet(&self, a: &Offset, b: &Offset) -> Result<Offset>;
 
-    /// Whether the offset stands before the first event, so that a sink without an offset can still join.
+    /// Whether the offset stands before the first event, so that a sink without an offset can still join. An offset
+    /// inside the first snapshot does: after a restart that snapshot is read again from its beginning. One after it does
+    /// not, even if no change has come yet: such a sink is [spared](Positions::coverage) the rows of another read, and one
+    /// that stands before the first event is spared none of them.
     ///
     /// # Errors
     /// As [`Positions::compare`].
@@ -106,6 +141,15 @@ pub trait Positions: Send + Sync + fmt::Debug {
     /// # Errors
     /// As [`Positions::compare`].
     fn coverage(&self, offset: Option<&Offset>) -> Result<Box<dyn Coverage>>;
+
+    /// The offset of one sink that has everything up to `reached`, the end of a batch, and had `own` when it was loaded.
+    ///
+    /// They differ while an offset carries what a snapshot shows: a sink that was past the snapshot already was spared
+    /// its rows, so its offset must not say that it has them; it carries on what its own offset said. The default is `reached`.
+    fn for_sink(&self, own: Option<&Offset>, reached: &Offset) -> Result<Offset> {
+        let _ = own;
+        Ok(reached.clone())
+    }
 
     /// The offset that is reached right after one event of a batch, where the source has one between batches: what a
     /// consumer that acknowledges single events resumes from. `before` is the offset of the batch before.

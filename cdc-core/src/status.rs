@@ -136,6 +136,10 @@ impl Progress {
         *self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 
+    pub(crate) fn count_retry(&self) {
+        self.0.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn update_sink(&self, index: usize, update: impl FnOnce(&mut SinkStatus)) {
         let mut sinks = self.0.sinks.lock().unwrap_or_else(PoisonError::into_inner);
         if sinks.len() <= index {

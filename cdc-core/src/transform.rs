@@ -34,3 +34,18 @@ pub enum TableMapping {
     /// The result depends on the content of rows: table events stop before it, and sinks make tables at the first row.
     ByContent,
 }
+
+impl<T: Transform + ?Sized> Transform for Box<T> {
+    fn apply(&mut self, event: ChangeEvent, out: &mut Vec<ChangeEvent>) -> Result<()> {
+        (**self).apply(event, out)
+    }
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+    fn tables(&self) -> TableMapping {
+        (**self).tables()
+    }
+    fn boxed_clone(&self) -> Box<dyn Transform> {
+        (**self).boxed_clone()
+    }
+}

@@ -1,1 +1,46 @@
-//! (workspace skeleton)
+//! Change data capture source for PostgreSQL.
+//!
+//! [`PostgresSource`] copies the rows of a database's tables and then follows its write-ahead log by logical replication
+//! with the built-in output plugin `pgoutput`: each committed change becomes a [`cdc_core::ChangeEvent`].
+//!
+//! ```no_run
+//! use cdc_postgres::PostgresSource;
+//!
+//! let source = PostgresSource::builder("postgres://app@db/shop").tables(["public.orders"]).build()?;
+//! # Ok::<(), cdc_core::Error>(())
+//! ```
+
+mod acquire;
+mod batch;
+mod builder;
+mod catalog;
+pub mod copy_text;
+mod decode;
+mod error;
+mod feedback;
+pub mod lsn;
+mod names;
+pub mod pgoutput;
+mod position;
+mod positions;
+mod prerequisites;
+mod publication;
+mod relations;
+mod slot;
+mod snapshot;
+mod source;
+mod stream;
+mod survey;
+mod table_filter;
+mod timeline;
+mod toast;
+mod types;
+pub mod wire;
+mod worker;
+
+pub use builder::{Address, PostgresSourceBuilder, SnapshotMode};
+pub use error::PostgresError;
+pub use lsn::Lsn;
+pub use prerequisites::Prerequisite;
+pub use source::PostgresSource;
+pub use types::parse_any as parse_any_value;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-pub const USAGE: &str = "\
+pub(crate) const USAGE: &str = "\
 Keeps copies of a PostgreSQL database in one or several targets.
 
 usage: replicate SOURCE_URL TARGET_URL... [options]
@@ -22,21 +22,21 @@ Ends with 0 when it was stopped by SIGINT or SIGTERM or has drained, 1 after an 
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Arguments {
-    pub source: String,
-    pub targets: Vec<String>,
-    pub tables: Option<Vec<String>>,
-    pub state: PathBuf,
-    pub name: String,
-    pub drain: bool,
-    pub no_wait: bool,
-    pub adopt_slot: bool,
-    pub remove: bool,
+pub(crate) struct Arguments {
+    pub(crate) source: String,
+    pub(crate) targets: Vec<String>,
+    pub(crate) tables: Option<Vec<String>>,
+    pub(crate) state: PathBuf,
+    pub(crate) name: String,
+    pub(crate) drain: bool,
+    pub(crate) no_wait: bool,
+    pub(crate) adopt_slot: bool,
+    pub(crate) remove: bool,
 }
 
 impl Arguments {
     /// Reads the command line; `None` when help was asked for.
-    pub fn parse(words: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
+    pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut urls = Vec::new();
         let mut arguments = Arguments {
             source: String::new(),
@@ -114,7 +114,9 @@ mod tests {
     #[test]
     fn several_targets_and_options_in_any_order() {
         let arguments =
-            parse("--tables=a.b,c.d postgres://s/d sqlite:x --drain postgres://t/e --state st").unwrap().unwrap();
+            parse("--tables=a.b,c.d postgres://s/d sqlite:x --drain postgres://t/e --state st")
+                .unwrap()
+                .unwrap();
         assert_eq!(arguments.source, "postgres://s/d");
         assert_eq!(arguments.targets, ["sqlite:x", "postgres://t/e"]);
         assert_eq!(arguments.tables.as_deref(), Some(&["a.b".to_owned(), "c.d".to_owned()][..]));

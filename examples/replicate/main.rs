@@ -15,6 +15,8 @@ use arguments::{Arguments, USAGE};
 use cdc_core::offset_store::{FileOffsetStore, OffsetStore};
 use cdc_core::{Error, Pipeline, Result};
 use cdc_postgres::PostgresSource;
+use progress::ProgressLines;
+use signals::Signals;
 
 /// Everything went as asked.
 const DONE: u8 = 0;
@@ -22,6 +24,8 @@ const DONE: u8 = 0;
 const FAILED: u8 = 1;
 /// The command line makes no sense.
 const USAGE_ERROR: u8 = 2;
+/// A second signal; the status that shells give for "ended by SIGINT".
+const INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::parse(std::env::args().skip(1)) {
@@ -73,22 +77,36 @@ fn source(arguments: &Arguments) -> Result<PostgresSource> {
 
 /// Runs the pipeline until a signal, an error or, with `--drain`, the end of what was there at the start.
 async fn replicate(arguments: &Arguments) -> Result<()> {
-    let mut builder = Pipeline::builder(&arguments.name, source(arguments)?)
+    let mut builder = Pipeline::builder(arguments.name.as_str(), source(arguments)?)
         .offsets(FileOffsetStore::open(&arguments.state)?)
         .wait_for_takeover(!arguments.no_wait);
     for target in &arguments.targets {
-        builder = builder.boxed_sink(targets::open(target)?);
+        builder = builder.sink(targets::open(target)?);
     }
     if arguments.drain {
         builder = builder.until_caught_up();
     }
-    let handle = builder.build()?.spawn();
-    let report = tokio::spawn(progress::report(handle.clone()));
-    let stopper = tokio::spawn(signals::stop_on_signal(handle.clone()));
-    let outcome = handle.wait().await;
-    report.abort();
-    stopper.abort();
-    progress::summary(&handle.status());
+    let mut signals = Signals::listen()
+        .map_err(|error| Error::configuration("signals cannot be heard").with_source(error))?;
+    let mut lines = ProgressLines::default();
+    let mut seconds = tokio::time::interval(ProgressLines::INTERVAL);
+    let mut stopping = false;
+    let mut handle = builder.build()?.spawn();
+    let outcome = loop {
+        tokio::select! {
+            outcome = handle.wait() => break outcome,
+            _ = seconds.tick() => lines.show(&handle.status()),
+            () = signals.next() => {
+                if stopping {
+                    std::process::exit(INTERRUPTED);
+                }
+                stopping = true;
+                eprintln!("stopping: what was read is being written (a second signal stops at once)");
+                handle.stop();
+            }
+        }
+    };
+    ProgressLines::summary(&handle.status());
     outcome
 }
 

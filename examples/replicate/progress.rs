@@ -2,36 +2,39 @@
 
 use std::time::{Duration, Instant};
 
-use cdc_core::Handle;
 use cdc_core::status::{Phase, Status};
 
-/// Writes a line whenever something has changed, at most once a second.
-pub async fn report(handle: Handle) {
-    let mut last_line = String::new();
-    let mut last = (Instant::now(), 0);
-    loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let status = handle.status();
-        let rate = rate(last, status.events);
-        last = (Instant::now(), status.events);
-        let line = line(&status, rate);
-        if line != last_line {
+/// Writes a line whenever something has changed.
+#[derive(Debug, Default)]
+pub(crate) struct ProgressLines {
+    last_line: String,
+    last: Option<(Instant, u64)>,
+}
+
+impl ProgressLines {
+    /// How often to look.
+    pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
+
+    /// Writes a line if there is news.
+    pub(crate) fn show(&mut self, status: &Status) {
+        let rate = self.last.map_or(0.0, |(since, events)| {
+            status.events.saturating_sub(events) as f64 / since.elapsed().as_secs_f64().max(0.001)
+        });
+        self.last = Some((Instant::now(), status.events));
+        let line = line(status, rate);
+        if line != self.last_line {
             eprintln!("{line}");
-            last_line = line;
+            self.last_line = line;
         }
     }
-}
 
-/// Writes the last line.
-pub fn summary(status: &Status) {
-    eprintln!(
-        "ended: {} rows by snapshot, {} events in all, {} retries",
-        status.snapshot_rows, status.events, status.retries
-    );
-}
-
-fn rate((since, events_then): (Instant, u64), events: u64) -> f64 {
-    events.saturating_sub(events_then) as f64 / since.elapsed().as_secs_f64().max(0.001)
+    /// Writes the last line.
+    pub(crate) fn summary(status: &Status) {
+        eprintln!(
+            "ended: {} rows by snapshot, {} events in all, {} retries",
+            status.snapshot_rows, status.events, status.retries
+        );
+    }
 }
 
 fn line(status: &Status, rate: f64) -> String {
@@ -44,7 +47,10 @@ fn line(status: &Status, rate: f64) -> String {
             status.snapshot_tables_done, status.snapshot_tables_total, status.snapshot_rows
         ),
         Phase::Streaming => {
-            format!("streaming: {} events, {rate:.0} events/s, {} bytes behind", status.events, status.lag_bytes)
+            format!(
+                "streaming: {} events, {rate:.0} events/s, {} bytes behind",
+                status.events, status.lag_bytes
+            )
         }
         Phase::Paused => "paused".to_owned(),
         Phase::Stopped => "stopped".to_owned(),

@@ -1,29 +1,17 @@
-//! Signals: the first stops gracefully, the second at once.
+//! Signals that ask the program to stop.
 
-use cdc_core::Handle;
-
-/// The status that shells give for "ended by SIGINT".
-const INTERRUPTED: i32 = 130;
-
-/// Stops the pipeline at the first SIGINT or SIGTERM, and the process at the second.
-pub async fn stop_on_signal(handle: Handle) -> std::io::Result<()> {
-    let mut signals = Signals::listen()?;
-    signals.next().await?;
-    eprintln!("stopping: what was read is being written (a second signal stops at once)");
-    handle.stop();
-    signals.next().await?;
-    std::process::exit(INTERRUPTED);
-}
-
-#[cfg(unix)]
-struct Signals {
+/// SIGINT and SIGTERM; elsewhere than on Unix Ctrl-C.
+pub(crate) struct Signals {
+    #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
 }
 
-#[cfg(unix)]
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
+    /// Starts to listen.
+    #[cfg(unix)]
+    pub(crate) fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Signals {
             interrupt: signal(SignalKind::interrupt())?,
@@ -31,24 +19,26 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> std::io::Result<()> {
+    /// Waits for the next one.
+    #[cfg(unix)]
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
-            _ = self.interrupt.recv() => Ok(()),
-            _ = self.terminate.recv() => Ok(()),
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
     }
-}
 
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Signals)
+    /// Starts to listen.
+    #[cfg(not(unix))]
+    pub(crate) fn listen() -> std::io::Result<Self> {
+        Ok(Signals {})
     }
 
-    async fn next(&mut self) -> std::io::Result<()> {
-        tokio::signal::ctrl_c().await
+    /// Waits for the next one.
+    #[cfg(not(unix))]
+    pub(crate) async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }

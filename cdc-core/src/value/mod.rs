@@ -1,11 +1,12 @@
 //! Values: database-neutral and lossless.
 //!
-//! [`Value`] is an owned value, [`ValueRef`] what a [`Row`](crate::Row) shows of one. What a value means (a JSON
+//! [`Value`] is an owned value, [`ValueRef`] what a [`Row`] shows of one. What a value means (a JSON
 //! document, an enum label, a network address) stands in its [`DataType`](crate::DataType); the value itself is
 //! kept in the few shapes below. Two states are not values: [`Value::Null`] is SQL's NULL, and
 //! [`Value::Unavailable`] says that the server did not send the column at all.
 
 mod decimal;
+mod iso;
 mod temporal;
 mod text;
 
@@ -84,7 +85,7 @@ pub enum Value {
     Struct(Row),
 }
 
-/// A value as a [`Row`](crate::Row) shows it: scalars by value, everything else borrowed.
+/// A value as a [`Row`] shows it: scalars by value, everything else borrowed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ValueRef<'a> {

@@ -1,7 +1,7 @@
 //! Dates, times and intervals: a value, its unit, and the infinities that databases know.
 //!
 //! Nothing here knows a calendar beyond days since the epoch: sources parse their own text or
-//! binary forms, and formats write what their readers expect.
+//! binary forms, formats write what their readers expect, and `iso` prints ISO 8601.
 
 /// The unit of a time or timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

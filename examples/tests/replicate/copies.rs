@@ -43,7 +43,14 @@ async fn two_targets_end_equal_while_one_of_them_stands_still_and_a_column_is_ad
     let far = Database::create(&far_server.url("postgres"), "seed_far").await;
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
-    let arguments = [source.url.as_str(), near.url.as_str(), far.url.as_str(), "--state", state.to_str().unwrap()];
+    let far_url = far.url.clone();
+    let arguments = [
+        source.url.as_str(),
+        near.url.as_str(),
+        far_url.as_str(),
+        "--state",
+        state.to_str().unwrap(),
+    ];
 
     let mut program = Program::start(&arguments);
     for round in 0..1_250 {
@@ -59,16 +66,23 @@ async fn two_targets_end_equal_while_one_of_them_stands_still_and_a_column_is_ad
     assert!(program.wait(Duration::from_secs(60)).success(), "{}", program.errors());
     drain(&arguments);
 
-    let far = Database { sql: crate::database::connect(&far.url).await, ..far };
+    let far = far.reconnected().await;
     source.assert_copied_to(&near).await;
     source.assert_copied_to(&far).await;
-    assert_eq!(near.one("SELECT count(*) FROM t0 WHERE false").await.as_deref(), Some("0"), "empty tables exist");
+    assert_eq!(
+        near.one("SELECT count(*) FROM t0 WHERE false").await.as_deref(),
+        Some("0"),
+        "empty tables exist"
+    );
 
     let mut remove = arguments.to_vec();
     remove.push("--remove");
     assert!(Program::start(&remove).wait(Duration::from_secs(30)).success());
     assert_eq!(
-        source.one("SELECT count(*) FROM pg_replication_slots WHERE database = current_database()").await.as_deref(),
+        source
+            .one("SELECT count(*) FROM pg_replication_slots WHERE database = current_database()")
+            .await
+            .as_deref(),
         Some("0")
     );
     assert_eq!(source.one("SELECT count(*) FROM pg_publication").await.as_deref(), Some("0"));
@@ -92,7 +106,9 @@ async fn a_table_made_later_joins_at_the_next_start_with_its_rows() {
               CREATE TABLE later_keyless (n int); INSERT INTO later_keyless VALUES (1), (1); INSERT INTO first VALUES (2)")
         .await;
     drain(&arguments);
-    source.run("UPDATE later SET note = 'c' WHERE id = 1; INSERT INTO later_keyless VALUES (2)").await;
+    source
+        .run("UPDATE later SET note = 'c' WHERE id = 1; INSERT INTO later_keyless VALUES (2)")
+        .await;
     drain(&arguments);
 
     source.assert_copied_to(&target).await;

@@ -5,20 +5,20 @@ use std::time::{Duration, Instant};
 use cdc_pgconn::{ConnectConfig, Session, SqlClient, connect_sql};
 
 /// A database of one test on a server. It is dropped by [`Database::drop_now`], or with its server.
-pub struct Database {
-    pub url: String,
-    pub name: String,
-    pub sql: SqlClient,
+pub(crate) struct Database {
+    pub(crate) url: String,
+    pub(crate) name: String,
+    pub(crate) sql: SqlClient,
 }
 
 /// Opens an SQL session.
-pub async fn connect(url: &str) -> SqlClient {
-    let config: ConnectConfig = url.parse().unwrap();
-    connect_sql(&config, &Session::default()).await.unwrap()
+pub(crate) async fn connect(url: &str) -> SqlClient {
+    let config = ConnectConfig::from_url(url).unwrap();
+    connect_sql(&config, &Session::default().with_application_name("oracle")).await.unwrap()
 }
 
 /// The URL with another database in it.
-pub fn with_database(url: &str, database: &str) -> String {
+pub(crate) fn with_database(url: &str, database: &str) -> String {
     let (address, query) = url.split_once('?').unwrap_or((url, ""));
     let base = address.rsplit_once('/').unwrap().0;
     let query = if query.is_empty() { String::new() } else { format!("?{query}") };
@@ -27,30 +27,38 @@ pub fn with_database(url: &str, database: &str) -> String {
 
 impl Database {
     /// A fresh database on the server of a URL.
-    pub async fn create(server: &str, purpose: &str) -> Self {
+    pub(crate) async fn create(server: &str, purpose: &str) -> Self {
         let name = format!("{purpose}_{}_{:x}", std::process::id(), fastrand::u32(..));
         let admin = connect(server).await;
-        admin.batch_execute(&format!("CREATE DATABASE \"{name}\" TEMPLATE template0")).await.unwrap();
+        admin
+            .batch_execute(&format!("CREATE DATABASE \"{name}\" TEMPLATE template0"))
+            .await
+            .unwrap();
         let url = with_database(server, &name);
         let sql = connect(&url).await;
         Database { url, name, sql }
     }
 
     /// A fresh database on the server that all tests share.
-    pub async fn shared(purpose: &str) -> Self {
+    pub(crate) async fn shared(purpose: &str) -> Self {
         let server = cdc_testservers::shared_postgres_url().unwrap();
         Self::create(&server, purpose).await
     }
 
+    /// The same database after its server was away.
+    pub(crate) async fn reconnected(self) -> Self {
+        Database { sql: connect(&self.url).await, ..self }
+    }
+
     /// Runs statements.
-    pub async fn run(&self, statements: &str) {
+    pub(crate) async fn run(&self, statements: &str) {
         if let Err(error) = self.sql.batch_execute(statements).await {
             panic!("{statements}: {error:?}");
         }
     }
 
     /// The first column of the first row as text; `None` without a row or for NULL.
-    pub async fn one(&self, query: &str) -> Option<String> {
+    pub(crate) async fn one(&self, query: &str) -> Option<String> {
         let rows = self.sql.simple_query(query).await.unwrap_or_else(|e| panic!("{query}: {e:?}"));
         rows.iter().find_map(|message| match message {
             tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
@@ -59,7 +67,7 @@ impl Database {
     }
 
     /// The user tables, quoted, without the sink's own.
-    pub async fn tables(&self) -> Vec<String> {
+    pub(crate) async fn tables(&self) -> Vec<String> {
         let rows = self
             .sql
             .query(
@@ -74,7 +82,7 @@ impl Database {
     }
 
     /// The columns of a table, quoted, in the order of their names.
-    pub async fn columns(&self, table: &str) -> Vec<String> {
+    pub(crate) async fn columns(&self, table: &str) -> Vec<String> {
         let rows = self
             .sql
             .query(
@@ -88,7 +96,7 @@ impl Database {
     }
 
     /// How many rows a table has and a digest of all of them as text, in any order.
-    pub async fn digest(&self, table: &str, columns: &[String]) -> String {
+    pub(crate) async fn digest(&self, table: &str, columns: &[String]) -> String {
         let row = columns.iter().map(|c| format!("{c}::text")).collect::<Vec<_>>().join(", ");
         self.one(&format!(
             "SELECT count(*) || ' rows, ' || coalesce(md5(string_agg(md5(r), '' ORDER BY md5(r))), '-') \
@@ -99,9 +107,15 @@ impl Database {
     }
 
     /// Panics where this database's tables and rows are not those of the other.
-    pub async fn assert_copied_to(&self, target: &Database) {
+    pub(crate) async fn assert_copied_to(&self, target: &Database) {
         let tables = self.tables().await;
-        assert_eq!(tables, target.tables().await, "the same tables in {} and {}", self.name, target.name);
+        assert_eq!(
+            tables,
+            target.tables().await,
+            "the same tables in {} and {}",
+            self.name,
+            target.name
+        );
         for table in tables {
             let columns = self.columns(&table).await;
             assert_eq!(columns, target.columns(&table).await, "columns of {table}");
@@ -116,7 +130,7 @@ impl Database {
     }
 
     /// Drops the database; slots and sessions in it are ended.
-    pub async fn drop_now(self) {
+    pub(crate) async fn drop_now(self) {
         let (name, server) = (self.name.clone(), with_database(&self.url, "postgres"));
         drop(self.sql);
         let admin = connect(&server).await;
@@ -137,7 +151,7 @@ impl Database {
 }
 
 /// Asks again and again until a condition holds.
-pub async fn eventually<F>(what: &str, patience: Duration, mut condition: impl FnMut() -> F)
+pub(crate) async fn eventually<F>(what: &str, patience: Duration, mut condition: impl FnMut() -> F)
 where
     F: Future<Output = bool>,
 {

@@ -8,7 +8,9 @@ use crate::program::{Program, drain};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigint_and_sigterm_stop_it_gracefully_and_the_next_start_goes_on() {
     let source = Database::shared("signals").await;
-    source.run("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 1000)").await;
+    source
+        .run("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 1000)")
+        .await;
     let target = Database::shared("signals_copy").await;
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");

@@ -24,7 +24,8 @@ async fn the_slot_follows_while_only_another_database_writes() {
         busy.run("INSERT INTO noise SELECT generate_series(1, 10000)").await;
         let written = busy.one("SELECT pg_current_wal_lsn()").await.unwrap();
         eventually("confirmed_flush_lsn follows", Duration::from_secs(5), async || {
-            let behind = format!("SELECT confirmed_flush_lsn >= '{written}' FROM pg_replication_slots");
+            let behind =
+                format!("SELECT confirmed_flush_lsn >= '{written}' FROM pg_replication_slots");
             source.one(&behind).await.as_deref() == Some("t")
         })
         .await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cdc_testservers::{Crash, Options, private_postgres};
 
-use crate::database::{Database, connect, eventually};
+use crate::database::{Database, eventually};
 use crate::program::{Program, drain};
 use crate::workload::{ROWS, SCHEMA, VERSION_WATCH, Workload};
 
@@ -24,7 +24,7 @@ async fn killed_at_any_moment_it_loses_nothing_repeats_nothing_and_never_goes_ba
 
     let mut server = private_postgres(Options::new().setting("wal_sender_timeout", "10s")).unwrap();
     let target_server = private_postgres(Options::new()).unwrap();
-    let source = Database::create(&server.url("postgres"), "kills").await;
+    let mut source = Database::create(&server.url("postgres"), "kills").await;
     source.run(SCHEMA).await;
     source.run(ROWS).await;
     let target = Database::create(&target_server.url("postgres"), "kills_copy").await;
@@ -33,14 +33,17 @@ async fn killed_at_any_moment_it_loses_nothing_repeats_nothing_and_never_goes_ba
     let folder = tempfile::tempdir().unwrap();
     let sqlite = format!("sqlite:{}", folder.path().join("copy.db").display());
     let state = folder.path().join("state");
-    let arguments =
-        [source.url.as_str(), target.url.as_str(), sqlite.as_str(), "--state", state.to_str().unwrap()];
+    let (source_url, target_url) = (source.url.clone(), target.url.clone());
+    let arguments = [&source_url, &target_url, &sqlite, "--state", state.to_str().unwrap()];
 
     // In a tenth of the rounds the program dies between the making of the slot and the first saved position.
     for _ in 0..kills.div_ceil(10) {
         let mut program = Program::start(&arguments);
         eventually("a slot", Duration::from_secs(60), async || {
-            source.one("SELECT 1 FROM pg_replication_slots WHERE database = current_database()").await.is_some()
+            source
+                .one("SELECT 1 FROM pg_replication_slots WHERE database = current_database()")
+                .await
+                .is_some()
         })
         .await;
         std::thread::sleep(Duration::from_micros(random.u64(0..3_000)));
@@ -54,7 +57,13 @@ async fn killed_at_any_moment_it_loses_nothing_repeats_nothing_and_never_goes_ba
 
     let done = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
-    let writer = tokio::spawn(write(source.url.clone(), seed, changes, Arc::clone(&done), Arc::clone(&stop)));
+    let writer = tokio::spawn(write(
+        source.url.clone(),
+        seed,
+        changes,
+        Arc::clone(&done),
+        Arc::clone(&stop),
+    ));
 
     // In a fifth of the rounds it dies in the snapshot, in the others anywhere.
     for round in 0..kills {
@@ -72,6 +81,7 @@ async fn killed_at_any_moment_it_loses_nothing_repeats_nothing_and_never_goes_ba
                 server.crash(Crash::Kill).unwrap();
                 tokio::time::sleep(Duration::from_millis(300)).await;
                 server.restart(&[]).unwrap();
+                source = source.reconnected().await;
                 tokio::time::sleep(Duration::from_millis(1_000)).await;
             }
             _ => {}
@@ -90,9 +100,13 @@ async fn killed_at_any_moment_it_loses_nothing_repeats_nothing_and_never_goes_ba
     assert!(program.wait(Duration::from_secs(60)).success(), "{}", program.errors());
     drain(&arguments);
 
-    let source = Database { sql: connect(&source.url).await, ..source };
+    let source = source.reconnected().await;
     source.assert_copied_to(&target).await;
-    assert_eq!(target.one("SELECT count(*) - count(DISTINCT n) FROM log").await.as_deref(), Some("0"), "no row twice");
+    assert_eq!(
+        target.one("SELECT count(*) - count(DISTINCT n) FROM log").await.as_deref(),
+        Some("0"),
+        "no row twice"
+    );
     assert_eq!(
         target.one("SELECT count(*) || ' ' || coalesce(min(who || ' had ' || had || ' got ' || got), '') FROM oracle_violations").await.as_deref(),
         Some("0 "),
@@ -119,7 +133,12 @@ async fn write(url: String, seed: u64, changes: u64, done: Arc<AtomicU64>, stop:
             };
             match rows {
                 Ok(rows) => done.fetch_add(rows, Ordering::Relaxed),
-                Err(error) if error.is_closed() || error.code().is_none_or(|code| code.code().starts_with("57P")) => break,
+                Err(error)
+                    if error.is_closed()
+                        || error.code().is_none_or(|code| code.code().starts_with("57P")) =>
+                {
+                    break;
+                }
                 Err(error) => panic!("the workload is wrong: {error:?}"),
             };
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -128,13 +147,16 @@ async fn write(url: String, seed: u64, changes: u64, done: Arc<AtomicU64>, stop:
 }
 
 async fn try_connect(url: &str) -> Option<cdc_pgconn::SqlClient> {
-    let config: cdc_pgconn::ConnectConfig = url.parse().ok()?;
-    cdc_pgconn::connect_sql(&config, &cdc_pgconn::Session::default()).await.ok()
+    let config = cdc_pgconn::ConnectConfig::from_url(url).ok()?;
+    let session = cdc_pgconn::Session::default().with_application_name("oracle");
+    cdc_pgconn::connect_sql(&config, &session).await.ok()
 }
 
 /// Compares the tables whose values look the same in both databases.
 async fn compare_sqlite(source: &Database, path: &std::path::Path) {
-    let copy = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let copy =
+        rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .unwrap();
     for (table, columns) in [
         ("items", "id, version, big, note, amount"),
         ("\"Odd Table\"", "\"Key A\", \"key b\", version, \"val,ue\""),
@@ -147,11 +169,16 @@ async fn compare_sqlite(source: &Database, path: &std::path::Path) {
         ("never_used", "id, note"),
     ] {
         let mut theirs: Vec<Vec<Option<String>>> = Vec::new();
-        let casts = columns.split(", ").map(|c| format!("{c}::text")).collect::<Vec<_>>().join(", ");
+        let casts =
+            columns.split(", ").map(|c| format!("{c}::text")).collect::<Vec<_>>().join(", ");
         for row in source.sql.query(&format!("SELECT {casts} FROM {table}"), &[]).await.unwrap() {
             theirs.push((0..row.len()).map(|i| row.get(i)).collect());
         }
-        let casts = columns.split(", ").map(|c| format!("CAST({c} AS TEXT)")).collect::<Vec<_>>().join(", ");
+        let casts = columns
+            .split(", ")
+            .map(|c| format!("CAST({c} AS TEXT)"))
+            .collect::<Vec<_>>()
+            .join(", ");
         let mut statement = copy.prepare(&format!("SELECT {casts} FROM {table}")).unwrap();
         let mut ours: Vec<Vec<Option<String>>> = statement
             .query_map([], |row| (0..row.as_ref().column_count()).map(|i| row.get(i)).collect())

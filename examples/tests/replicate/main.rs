@@ -2,6 +2,8 @@
 //!
 //! `cargo xtask test` supplies the servers. `CDC_KILLS=50 CDC_CHANGES=100000` makes `kills` a full run.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod bad_input;
 mod copies;
 mod database;

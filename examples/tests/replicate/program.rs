@@ -7,26 +7,26 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// The example as cargo built it beside this test.
-pub fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
     profile.join("examples").join("replicate")
 }
 
 /// A running `replicate`.
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
     errors: Arc<Mutex<String>>,
 }
 
 impl Program {
     /// Starts it with these arguments.
-    pub fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         Self::start_with(arguments, &[])
     }
 
     /// Starts it with these arguments and environment variables.
-    pub fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(binary())
             .args(arguments)
             .env_remove("PGPASSWORD")
@@ -49,12 +49,12 @@ impl Program {
     }
 
     /// What it has written on standard error.
-    pub fn errors(&self) -> String {
+    pub(crate) fn errors(&self) -> String {
         self.errors.lock().unwrap().clone()
     }
 
     /// Waits until standard error contains a text.
-    pub fn wait_for(&mut self, text: &str, patience: Duration) {
+    pub(crate) fn wait_for(&mut self, text: &str, patience: Duration) {
         let deadline = Instant::now() + patience;
         loop {
             let errors = self.errors();
@@ -63,7 +63,10 @@ impl Program {
             }
             if let Some(status) = self.child.try_wait().unwrap() {
                 std::thread::sleep(Duration::from_millis(100));
-                assert!(self.errors().contains(text), "ended with {status} before {text:?}: {errors}");
+                assert!(
+                    self.errors().contains(text),
+                    "ended with {status} before {text:?}: {errors}"
+                );
                 return;
             }
             assert!(Instant::now() < deadline, "no {text:?} in {patience:?}: {errors}");
@@ -72,7 +75,7 @@ impl Program {
     }
 
     /// Waits for the end; the program is killed, and the test fails, when it takes too long.
-    pub fn wait(&mut self, patience: Duration) -> ExitStatus {
+    pub(crate) fn wait(&mut self, patience: Duration) -> ExitStatus {
         let deadline = Instant::now() + patience;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -87,19 +90,20 @@ impl Program {
     }
 
     /// Whether it still runs.
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
     /// kill -9.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
     /// Sends a signal by its name.
-    pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+    pub(crate) fn signal(&self, name: &str) {
+        let status =
+            Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
         assert!(status.unwrap().success());
     }
 }
@@ -111,7 +115,7 @@ impl Drop for Program {
 }
 
 /// Runs it with `--drain` to its end, which must be a good one.
-pub fn drain(arguments: &[&str]) -> String {
+pub(crate) fn drain(arguments: &[&str]) -> String {
     let mut arguments = arguments.to_vec();
     arguments.push("--drain");
     let mut program = Program::start(&arguments);
@@ -122,7 +126,7 @@ pub fn drain(arguments: &[&str]) -> String {
 }
 
 /// Runs it to its end, which must be an error, and returns the one line that says it.
-pub fn error_of(arguments: &[&str]) -> String {
+pub(crate) fn error_of(arguments: &[&str]) -> String {
     let mut program = Program::start(arguments);
     let status = program.wait(Duration::from_secs(60));
     std::thread::sleep(Duration::from_millis(50));

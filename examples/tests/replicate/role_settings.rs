@@ -35,8 +35,11 @@ async fn date_style_time_zone_and_their_like_change_nothing() {
     let columns: Vec<String> = "id d ts tz tt i b f r m a".split(' ').map(str::to_owned).collect();
     assert_eq!(source.digest("t", &columns).await, target.digest("t", &columns).await);
     let same = "SELECT count(DISTINCT ROW(d, ts, tz, tt, i, b, f, r, m, a)::text) FROM t";
-    assert_eq!(target.one(same).await.as_deref(), Some("1"), "snapshot and stream give the same values");
-    drop(arguments);
+    assert_eq!(
+        target.one(same).await.as_deref(),
+        Some("1"),
+        "snapshot and stream give the same values"
+    );
     for database in [source, target] {
         database.drop_now().await;
     }

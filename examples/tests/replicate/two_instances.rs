@@ -67,7 +67,11 @@ async fn an_old_instance_that_wakes_up_again_is_fenced_and_writes_nothing() {
         target.one("SELECT count(*) FROM t").await.as_deref() == Some("600")
     })
     .await;
-    assert_eq!(target.one("SELECT count(DISTINCT pid) FROM oracle_writes").await.as_deref(), Some("1"), "one writer");
+    assert_eq!(
+        target.one("SELECT count(DISTINCT pid) FROM oracle_writes").await.as_deref(),
+        Some("1"),
+        "one writer"
+    );
     assert!(new.is_running(), "{}", new.errors());
     target.drop_now().await;
 }

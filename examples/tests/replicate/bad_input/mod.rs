@@ -22,7 +22,9 @@ impl Case {
 
     async fn on(server: &str, purpose: &str) -> Self {
         let source = Database::create(server, purpose).await;
-        source.run("CREATE TABLE t (id int PRIMARY KEY, note text); INSERT INTO t VALUES (1, 'a')").await;
+        source
+            .run("CREATE TABLE t (id int PRIMARY KEY, note text); INSERT INTO t VALUES (1, 'a')")
+            .await;
         Case { source, folder: tempfile::tempdir().unwrap() }
     }
 

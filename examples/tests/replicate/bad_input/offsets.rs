@@ -8,7 +8,9 @@ use crate::program::Program;
 
 fn offset_file(case: &Case) -> std::path::PathBuf {
     let mut files = std::fs::read_dir(case.state()).unwrap().map(|entry| entry.unwrap().path());
-    files.find(|path| path.extension().is_some_and(|extension| extension == "json")).expect("an offset file")
+    files
+        .find(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .expect("an offset file")
 }
 
 #[tokio::test]

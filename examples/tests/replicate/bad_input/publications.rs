@@ -6,7 +6,8 @@ use super::{Case, error, says};
 use crate::program::Program;
 
 async fn drop_publications(case: &Case) {
-    while let Some(name) = case.source.one("SELECT quote_ident(pubname) FROM pg_publication").await {
+    while let Some(name) = case.source.one("SELECT quote_ident(pubname) FROM pg_publication").await
+    {
         case.source.run(&format!("DROP PUBLICATION {name}")).await;
     }
 }

@@ -13,7 +13,10 @@ async fn wal_level_replica() {
     let case = Case::on(&server.url("postgres"), "wal_level").await;
     says(
         &case.error(),
-        &["Postgres server wal_level property must be 'logical' but is: 'replica'", "ALTER SYSTEM SET wal_level"],
+        &[
+            "Postgres server wal_level property must be 'logical' but is: 'replica'",
+            "ALTER SYSTEM SET wal_level",
+        ],
     );
 }
 
@@ -65,8 +68,7 @@ async fn a_timeline_that_does_not_contain_the_offset() {
     let (data, backup) = (server.data_dir(), server.data_dir().with_extension("backup"));
     copy(&data, &backup);
     server.restart(&[]).unwrap();
-    let source = Database { sql: crate::database::connect(&case.source.url).await, ..case.source };
-    let case = Case { source, folder: case.folder };
+    let case = Case { source: case.source.reconnected().await, folder: case.folder };
     case.source.run("INSERT INTO t SELECT i, 'lost' FROM generate_series(2, 1000) i").await;
     case.drain();
 

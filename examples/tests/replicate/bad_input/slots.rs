@@ -13,7 +13,7 @@ async fn a_missing_slot_with_an_offset() {
     case.drain();
     let slot = case.slot().await;
     case.source.run(&format!("SELECT pg_drop_replication_slot('{slot}')")).await;
-    says(&case.error(), &["slot", &slot, "--remove"]);
+    says(&case.error(), &["slot", &slot, "does not exist", "new copy"]);
     case.source.drop_now().await;
 }
 
@@ -23,7 +23,9 @@ async fn a_slot_that_is_ahead_of_the_offset() {
     case.drain();
     let slot = case.slot().await;
     case.source.run("INSERT INTO t VALUES (2, 'lost')").await;
-    case.source.run(&format!("SELECT pg_replication_slot_advance('{slot}', pg_current_wal_lsn())")).await;
+    case.source
+        .run(&format!("SELECT pg_replication_slot_advance('{slot}', pg_current_wal_lsn())"))
+        .await;
     says(&case.error(), &["slot", &slot, "ahead"]);
     case.source.drop_now().await;
 }
@@ -69,8 +71,9 @@ async fn a_slot_in_use_when_waiting_is_turned_off() {
     let mut first = Program::start(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     first.wait_for("streaming", Duration::from_secs(30));
     let elsewhere = case.folder.path().join("elsewhere").display().to_string();
-    let second = [case.source.url.clone(), case.target(), "--state".into(), elsewhere, "--no-wait".into()];
-    says(&error(&second), &["slot", "active"]);
+    let second =
+        [case.source.url.clone(), case.target(), "--state".into(), elsewhere, "--no-wait".into()];
+    says(&error(&second), &["slot", "in use", "server process"]);
     assert!(first.is_running());
     drop(first);
     case.source.drop_now().await;

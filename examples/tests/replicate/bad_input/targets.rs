@@ -39,6 +39,6 @@ async fn a_target_that_was_wiped_is_not_filled_from_the_middle() {
     let case = Case::new("wiped").await;
     case.drain();
     std::fs::remove_file(case.folder.path().join("copy.db")).unwrap();
-    says(&case.error(), &["offset", "--remove"]);
+    says(&case.error(), &["has no offset", "start it anew"]);
     case.source.drop_now().await;
 }

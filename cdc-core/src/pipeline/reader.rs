@@ -1,0 +1,148 @@
+//! The task that reads the source: it numbers batches, runs the common chain and fills the queues of the sinks.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::chain::Chain;
+use super::context::RunContext;
+use super::queue::QueueSender;
+use super::retry::Backoff;
+use super::stop::Stage;
+use crate::batch::Batch;
+use crate::error::{Error, Result};
+use crate::event::ChangeEvent;
+use crate::offset::Offset;
+use crate::source::{Request, Source, SourceContext};
+use crate::status::Phase;
+
+/// A request on its way to the source, and where the answer goes.
+pub(crate) type Command = (Request, oneshot::Sender<Result<()>>);
+
+/// What the reading task works with.
+pub(crate) struct Reader {
+    pub(crate) source: Box<dyn Source>,
+    pub(crate) source_context: SourceContext,
+    /// Where to go on after a lost connection: the end of what is queued.
+    pub(crate) resume: Option<Offset>,
+    pub(crate) chain: Chain,
+    pub(crate) queues: Vec<QueueSender>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) paused: watch::Receiver<bool>,
+    pub(crate) sequence: u64,
+    pub(crate) context: Arc<RunContext>,
+}
+
+impl Reader {
+    /// Reads until the source ends or the pipeline stops, and gives the source back: it is closed after the last offset
+    /// was saved, so that it can still release its log.
+    ///
+    /// # Errors
+    /// What is not transient.
+    pub(crate) async fn run(mut self) -> (Box<dyn Source>, Result<()>) {
+        let context = Arc::clone(&self.context);
+        let result = tokio::select! {
+            biased;
+            () = context.stop.reached(Stage::Stopping) => Ok(()),
+            result = self.read() => result,
+        };
+        if let Err(error) = &result {
+            context.fail(error);
+        }
+        (self.source, result)
+    }
+
+    async fn read(&mut self) -> Result<()> {
+        let mut backoff = Backoff::new(self.context.retry);
+        loop {
+            if *self.paused.borrow_and_update() {
+                self.wait_while_paused().await;
+            }
+            tokio::select! {
+                biased;
+                Some((request, answer)) = self.commands.recv() => self.request(request, answer),
+                Ok(()) = self.paused.changed() => {}
+                next = self.source.next_batch() => match next {
+                    Ok(Some(batch)) => {
+                        if backoff.reset() {
+                            self.context.progress.set_error(None);
+                        }
+                        if !self.deliver(batch).await? {
+                            return Ok(());
+                        }
+                    }
+                    Ok(None) => return Ok(()),
+                    Err(error) if error.is_transient() => {
+                        self.restart(error, &mut backoff).await?;
+                    }
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+    }
+
+    async fn wait_while_paused(&mut self) {
+        let phase = self.context.progress.status().phase;
+        self.context.progress.set_phase(Phase::Paused);
+        while *self.paused.borrow_and_update() {
+            tokio::select! {
+                Some((request, answer)) = self.commands.recv() => self.request(request, answer),
+                // The sender lives as long as the pipeline.
+                _ = self.paused.changed() => {}
+            }
+        }
+        self.context.progress.set_phase(phase);
+    }
+
+    fn request(&mut self, request: Request, answer: oneshot::Sender<Result<()>>) {
+        match self.source.control(request) {
+            Ok(()) => self.context.ledger.answer_when_saved(self.sequence + 1, answer),
+            // Nobody may be waiting for the answer any more.
+            Err(error) => drop(answer.send(Err(error))),
+        }
+    }
+
+    /// Hands a batch to all sinks; `false` when one is gone, which ends the pipeline.
+    async fn deliver(&mut self, mut batch: Batch) -> Result<bool> {
+        self.sequence += 1;
+        batch.sequence = self.sequence;
+        self.context.progress.add_batch(batch.events.len(), batch.bytes);
+        for event in &mut batch.events {
+            event.set_batch(self.sequence);
+        }
+        if !self.chain.is_empty() {
+            batch.events = self.chain.apply(batch.events)?;
+            batch.bytes = batch.events.iter().map(ChangeEvent::size).sum();
+        }
+        if batch.save_now {
+            self.context.ledger.hurry(self.sequence);
+        }
+        let offset = batch.offset.clone();
+        let batch = Arc::new(batch);
+        for queue in &self.queues {
+            if !queue.push(Arc::clone(&batch)).await {
+                return Ok(false);
+            }
+        }
+        self.resume = Some(offset);
+        Ok(true)
+    }
+
+    /// Connects again and goes on after what is queued.
+    async fn restart(&mut self, mut error: Error, backoff: &mut Backoff) -> Result<()> {
+        loop {
+            tracing::warn!(pipeline = &*self.context.pipeline, %error, "the source is read again");
+            self.context.progress.set_error(Some(error.to_string()));
+            tokio::time::sleep(backoff.next_wait()).await;
+            let again = match self.source.acquire(&self.source_context).await {
+                Ok(()) => self.source.start(self.resume.clone()).await,
+                Err(error) => Err(error),
+            };
+            match again {
+                Ok(()) => return Ok(()),
+                Err(next) if next.is_transient() => error = next,
+                Err(next) => return Err(next),
+            }
+        }
+    }
+}

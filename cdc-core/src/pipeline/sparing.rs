@@ -1,0 +1,134 @@
+//! Sparing: a sink is not given again what its own offset covers.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use super::chain::Chain;
+use crate::batch::Batch;
+use crate::error::{Error, Result};
+use crate::event::{ChangeEvent, Operation};
+use crate::offset::Offset;
+use crate::source::{Coverage, Positions};
+
+/// Makes of the batches of the reader those of one sink: without what it has, through its own chain.
+#[derive(Debug)]
+pub(crate) struct Preparation {
+    sink: Arc<str>,
+    chain: Chain,
+    coverage: Box<dyn Coverage>,
+    positions: Arc<dyn Positions>,
+    /// What the sink had when it was loaded.
+    own: Option<Offset>,
+    /// The sink's offset while the reader is behind it: its offset never goes back.
+    ahead: Option<Offset>,
+    refuse_partial_moves: bool,
+}
+
+impl Preparation {
+    /// For a sink whose offset at the start is `own`.
+    ///
+    /// # Errors
+    /// When `own` is not an offset of the source.
+    pub(crate) fn new(
+        sink: Arc<str>,
+        chain: Chain,
+        positions: Arc<dyn Positions>,
+        own: Option<&Offset>,
+        refuse_partial_moves: bool,
+    ) -> Result<Self> {
+        let coverage = positions.coverage(own)?;
+        let ahead = match own {
+            Some(own) if !positions.before_first_event(own)? => Some(own.clone()),
+            _ => None,
+        };
+        let own = own.cloned();
+        Ok(Preparation { sink, chain, coverage, positions, own, ahead, refuse_partial_moves })
+    }
+
+    /// The sink was loaded again and has this offset now.
+    ///
+    /// # Errors
+    /// When it is not an offset of the source.
+    pub(crate) fn reload(&mut self, own: Option<&Offset>) -> Result<()> {
+        self.coverage = self.positions.coverage(own)?;
+        self.own = own.cloned();
+        Ok(())
+    }
+
+    /// The offset that the sink stays at while the reader is behind it.
+    pub(crate) fn ahead(&self) -> Option<&Offset> {
+        self.ahead.as_ref()
+    }
+
+    /// The batch as the sink is to write it; `None` when its own offset covers all of it.
+    ///
+    /// # Errors
+    /// Of the chain; of offsets that have no order; of a key change that an idempotent sink cannot repeat.
+    pub(crate) fn prepare(&mut self, batch: &Arc<Batch>) -> Result<Option<Arc<Batch>>> {
+        let wanted = batch.audience.includes(&self.sink);
+        let spared = |event: &ChangeEvent| !wanted || self.coverage.covers(event.origin());
+        let events: Option<Vec<ChangeEvent>> = if batch.events.iter().any(spared) {
+            Some(batch.events.iter().filter(|event| !spared(event)).cloned().collect())
+        } else {
+            None
+        };
+        let mut offset = self.positions.for_sink(self.own.as_ref(), &batch.offset)?;
+        if let Some(ahead) = &self.ahead {
+            match self.positions.compare(&batch.offset, ahead)? {
+                Some(Ordering::Greater) => self.ahead = None,
+                Some(_) if events.as_ref().unwrap_or(&batch.events).is_empty() => return Ok(None),
+                Some(_) => offset = ahead.clone(),
+                None => {
+                    return Err(Error::configuration(format!(
+                        "the offset {} of sink {} and the offset {} of the log have no order",
+                        ahead, self.sink, batch.offset
+                    ))
+                    .remedy("start the pipeline anew with a snapshot"));
+                }
+            }
+        }
+        let prepared = if events.is_none() && offset == batch.offset && self.chain.is_empty() {
+            Arc::clone(batch)
+        } else {
+            let events = self.chain.apply(events.unwrap_or_else(|| batch.events.clone()))?;
+            Arc::new(Batch {
+                offset,
+                bytes: events.iter().map(ChangeEvent::size).sum(),
+                events,
+                audience: batch.audience.clone(),
+                ..**batch
+            })
+        };
+        if self.refuse_partial_moves {
+            refuse_partial_moves(&self.sink, &prepared)?;
+        }
+        Ok(Some(prepared))
+    }
+}
+
+/// A change of the key that lacks columns cannot be repeated: another row may have come onto the old key since.
+fn refuse_partial_moves(sink: &str, batch: &Batch) -> Result<()> {
+    for event in &batch.events {
+        let Some(change) = event.as_change() else { continue };
+        if change.operation == Operation::Update
+            && change.before.is_some()
+            && change.lacks_columns()
+            && change.old_key().is_some()
+        {
+            let table = event.origin().table.as_ref().map_or_else(
+                || event.destination.to_string(),
+                |table| format!("{:?}.{:?}", &*table.schema, &*table.table),
+            );
+            return Err(Error::data(format!(
+                "{}: a change of the key without all columns (an unchanged TOAST value was not sent) cannot be repeated \
+                 safely in sink {sink}, which is idempotent only",
+                event.origin()
+            ))
+            .remedy(format!(
+                "ALTER TABLE {table} REPLICA IDENTITY FULL makes the server send all columns; a transactional sink does \
+                 not need it"
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,462 @@
+//! From the log's messages to events: transactions, rows, truncates, logical messages. Without I/O.
+
+use std::sync::Arc;
+
+use cdc_core::value::Text;
+use cdc_core::{
+    Change, ChangeEvent, DataType, Destination, Field, LogicalMessage, Origin, Payload,
+    ReplicationOrigin, Row, Schema, SnapshotMark, TableId, TransactionId, TransactionOrigin,
+};
+
+use crate::error::PostgresError;
+use crate::lsn::Lsn;
+use crate::pgoutput::{self, Message, OldTuple, Tuple, unix_micros};
+use crate::position::{Point, Position, Read};
+use crate::relations::{Relation, Relations};
+use crate::toast::{Image, values};
+
+/// The transaction that is being read.
+#[derive(Debug)]
+struct Transaction {
+    origin: Arc<TransactionOrigin>,
+    commit: Lsn,
+    xid: u32,
+    /// Row messages so far, before any filter.
+    index: u64,
+    /// The reads that show it.
+    shown_by: Vec<Read>,
+}
+
+/// Turns messages into events and keeps the position behind the last one.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    database: Arc<str>,
+    pub(crate) relations: Relations,
+    transaction: Option<Transaction>,
+    /// Behind the last message.
+    position: Position,
+    /// What comes before this is done already.
+    skip_before: Point,
+    message_destination: Destination,
+    message_key: Arc<Schema>,
+}
+
+impl Decoder {
+    /// Begins behind a position.
+    pub(crate) fn new(
+        database: Arc<str>,
+        position: Position,
+        relations: Relations,
+    ) -> cdc_core::Result<Self> {
+        Ok(Decoder {
+            database,
+            relations,
+            transaction: None,
+            skip_before: position.point(),
+            position,
+            message_destination: Destination::named("message"),
+            message_key: Schema::builder()
+                .field(Field::required("prefix", DataType::TEXT))
+                .build()?,
+        })
+    }
+
+    /// Behind the last message.
+    pub(crate) fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// Goes on from the same place with what a read of tables has added.
+    pub(crate) fn join(&mut self, position: Position) {
+        self.position = position;
+    }
+
+    pub(crate) fn in_transaction(&self) -> bool {
+        self.transaction.is_some()
+    }
+
+    /// Everything that was committed before this has come.
+    pub(crate) fn advance(&mut self, end: Lsn) {
+        if self.transaction.is_none() && end > self.position.point().lsn {
+            self.position.end = end;
+            self.position.inside = None;
+            self.position.forget_passed_reads();
+        }
+    }
+
+    /// Takes a message that stands at `at`. Relations are described by [`Relations::insert`].
+    pub(crate) fn decode(
+        &mut self,
+        message: Message,
+        at: Lsn,
+        out: &mut impl FnMut(ChangeEvent),
+    ) -> Result<(), PostgresError> {
+        match message {
+            Message::Begin(begin) => self.begin(&begin, at),
+            Message::Commit(commit) => self.commit(&commit, at),
+            Message::Origin(origin) => self.origin(origin, at),
+            Message::Insert(insert) => {
+                let relation = self.relations.get(insert.relation_id, at)?;
+                self.row(&relation, at, "INSERT", out, |relation| {
+                    Ok(Change::create(row(relation, &insert.new, Image::Inserted, at)?))
+                })
+            }
+            Message::Update(update) => {
+                let relation = self.relations.get(update.relation_id, at)?;
+                self.row(&relation, at, "UPDATE", out, |relation| {
+                    let before = update.old.as_ref().map(|old| before(relation, old, at));
+                    let after = row(relation, &update.new, Image::Updated, at)?;
+                    Ok(Change::update(before.transpose()?, after))
+                })
+            }
+            Message::Delete(delete) => {
+                let relation = self.relations.get(delete.relation_id, at)?;
+                self.row(&relation, at, "DELETE", out, |relation| {
+                    Ok(Change::delete(before(relation, &delete.old, at)?))
+                })
+            }
+            Message::Truncate(truncate) => self.truncate(&truncate, at, out),
+            Message::Message(message) => self.message(message, at, out),
+            Message::Relation(_) | Message::Type(_) => Ok(()),
+            other => Err(PostgresError::Log {
+                position: at,
+                reason: format!(
+                    "a message of a later protocol, which was not asked for: {other:?}"
+                ),
+            }),
+        }
+    }
+
+    fn begin(&mut self, begin: &pgoutput::Begin, at: Lsn) -> Result<(), PostgresError> {
+        if self.transaction.is_some() {
+            return Err(PostgresError::Log {
+                position: at,
+                reason: "a transaction inside another".to_owned(),
+            });
+        }
+        let origin = TransactionOrigin {
+            connector: "postgresql",
+            database: Arc::clone(&self.database),
+            id: Some(TransactionId::Xid(begin.xid)),
+            commit_time_us: unix_micros(begin.commit_time),
+            position: [begin.final_lsn.0, self.position.copies],
+            previous_commit: Some(self.position.end.0).filter(|end| *end != 0),
+            replicated_from: None,
+        };
+        let shows = |read: &&Read| read.visible.shows(begin.xid);
+        self.transaction = Some(Transaction {
+            origin: Arc::new(origin),
+            commit: begin.final_lsn,
+            xid: begin.xid,
+            index: 0,
+            shown_by: self.position.reads.iter().filter(shows).cloned().collect(),
+        });
+        Ok(())
+    }
+
+    fn commit(&mut self, commit: &pgoutput::Commit, at: Lsn) -> Result<(), PostgresError> {
+        let Some(transaction) = self.transaction.take() else {
+            return Err(PostgresError::Log {
+                position: at,
+                reason: "a commit without its begin".to_owned(),
+            });
+        };
+        if commit.end_lsn > self.position.point().lsn {
+            self.position.end = commit.end_lsn;
+            self.position.inside = None;
+            self.position.last.xid = Some(transaction.xid);
+            self.position.last.commit_time_us = unix_micros(commit.commit_time);
+            self.position.forget_passed_reads();
+        }
+        Ok(())
+    }
+
+    fn origin(&mut self, origin: pgoutput::Origin, at: Lsn) -> Result<(), PostgresError> {
+        let transaction = current(&mut self.transaction, at)?;
+        Arc::make_mut(&mut transaction.origin).replicated_from =
+            Some(ReplicationOrigin { name: origin.name.into(), position: origin.commit_lsn.0 });
+        Ok(())
+    }
+
+    /// Counts a row message. `None` when it is done already.
+    fn count(&mut self, at: Lsn, message: &'static str) -> Result<Option<u64>, PostgresError> {
+        let transaction = current(&mut self.transaction, at)?;
+        let index = transaction.index;
+        transaction.index += 1;
+        if (Point { lsn: transaction.commit, index }) < self.skip_before {
+            return Ok(None);
+        }
+        self.position.inside = Some(Point { lsn: transaction.commit, index: index + 1 });
+        self.position.last.lsn = Some(at);
+        self.position.last.message = Some(message);
+        self.position.last.xid = Some(transaction.xid);
+        self.position.last.commit_time_us = transaction.origin.commit_time_us;
+        Ok(Some(index))
+    }
+
+    fn event_origin(&self, at: Lsn, index: u64, table: Option<&Arc<TableId>>) -> Option<Origin> {
+        let transaction = self.transaction.as_ref()?;
+        Some(Origin {
+            transaction: Arc::clone(&transaction.origin),
+            index,
+            log_position: at.0,
+            table: table.map(Arc::clone),
+            snapshot: SnapshotMark::No,
+            shown_by_snapshot: transaction
+                .shown_by
+                .iter()
+                .any(|read| read.concerns(table.map(|table| &**table))),
+            batch: 0,
+        })
+    }
+
+    /// An event of a table, after the table's announcement where that is news.
+    fn emit(
+        &mut self,
+        relation: &Relation,
+        change: Change,
+        at: Lsn,
+        index: u64,
+        out: &mut impl FnMut(ChangeEvent),
+    ) {
+        let Some(origin) = self.event_origin(at, index, Some(&relation.table)) else { return };
+        if self.relations.is_news(relation) {
+            let table = Change::table(Arc::clone(&relation.schema));
+            out(ChangeEvent::change(relation.destination.clone(), table, origin.clone()));
+        }
+        out(ChangeEvent::change(relation.destination.clone(), change, origin));
+    }
+
+    fn row(
+        &mut self,
+        relation: &Arc<Relation>,
+        at: Lsn,
+        message: &'static str,
+        out: &mut impl FnMut(ChangeEvent),
+        change: impl FnOnce(&Relation) -> Result<Change, PostgresError>,
+    ) -> Result<(), PostgresError> {
+        let Some(index) = self.count(at, message)? else { return Ok(()) };
+        if relation.wanted {
+            let change = change(relation)?;
+            self.emit(relation, change, at, index, out);
+        }
+        Ok(())
+    }
+
+    fn truncate(
+        &mut self,
+        truncate: &pgoutput::Truncate,
+        at: Lsn,
+        out: &mut impl FnMut(ChangeEvent),
+    ) -> Result<(), PostgresError> {
+        let Some(index) = self.count(at, "TRUNCATE")? else { return Ok(()) };
+        for oid in &truncate.relation_ids {
+            let relation = self.relations.get(*oid, at)?;
+            if relation.wanted {
+                let change = Change::truncate(Arc::clone(&relation.schema));
+                self.emit(&relation, change, at, index, out);
+            }
+        }
+        Ok(())
+    }
+
+    fn message(
+        &mut self,
+        message: pgoutput::LogicalMessage,
+        at: Lsn,
+        out: &mut impl FnMut(ChangeEvent),
+    ) -> Result<(), PostgresError> {
+        let prefix = Text::from(message.prefix);
+        let key = Row::new(Arc::clone(&self.message_key), vec![prefix.clone().into()])
+            .map_err(|error| PostgresError::Log { position: at, reason: error.to_string() })?;
+        let payload = Payload::Message(LogicalMessage {
+            prefix,
+            content: message.content,
+            transactional: message.transactional,
+            transaction: None,
+        });
+        let origin = if message.transactional {
+            let Some(index) = self.count(at, "MESSAGE")? else { return Ok(()) };
+            self.event_origin(at, index, None)
+        } else {
+            self.lone_message(message.lsn)
+        };
+        if let Some(origin) = origin {
+            let destination = self.message_destination.clone();
+            out(ChangeEvent::new(destination, Payload::row(key), payload, origin));
+        }
+        Ok(())
+    }
+
+    /// A message outside of transactions stands between them at a position of its own.
+    fn lone_message(&mut self, lsn: Lsn) -> Option<Origin> {
+        if (Point { lsn, index: 0 }) < self.position.point() {
+            return None;
+        }
+        let previous_commit = Some(self.position.end.0).filter(|end| *end != 0);
+        self.position.end = Lsn(lsn.0.saturating_add(1));
+        self.position.inside = None;
+        self.position.last.lsn = Some(lsn);
+        self.position.last.message = Some("MESSAGE");
+        self.position.last.xid = None;
+        Some(Origin {
+            transaction: Arc::new(TransactionOrigin {
+                connector: "postgresql",
+                database: Arc::clone(&self.database),
+                id: None,
+                commit_time_us: None,
+                position: [lsn.0, self.position.copies],
+                previous_commit,
+                replicated_from: None,
+            }),
+            index: 0,
+            log_position: lsn.0,
+            table: None,
+            snapshot: SnapshotMark::No,
+            shown_by_snapshot: false,
+            batch: 0,
+        })
+    }
+}
+
+fn current(
+    transaction: &mut Option<Transaction>,
+    at: Lsn,
+) -> Result<&mut Transaction, PostgresError> {
+    transaction.as_mut().ok_or_else(|| PostgresError::Log {
+        position: at,
+        reason: "a change outside of a transaction".to_owned(),
+    })
+}
+
+fn row(relation: &Relation, tuple: &Tuple, image: Image, at: Lsn) -> Result<Row, PostgresError> {
+    let values = values(tuple, relation, image, at)?;
+    Row::new(Arc::clone(&relation.schema), values)
+        .map_err(|error| PostgresError::Log { position: at, reason: error.to_string() })
+}
+
+fn before(relation: &Relation, old: &OldTuple, at: Lsn) -> Result<Row, PostgresError> {
+    match old {
+        OldTuple::Key(tuple) => row(relation, tuple, Image::Key, at),
+        OldTuple::Full(tuple) => row(relation, tuple, Image::Before, at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::columns::TableColumns;
+    use crate::catalog::types::TypeCatalog;
+    use crate::pgoutput::{Begin, Commit, Insert, ReplicaIdentity, Truncate, decode};
+    use crate::position::tests::streaming;
+    use crate::relations::tests::message as relation;
+    use bytes::Bytes;
+
+    fn decoder(position: Position) -> Decoder {
+        let mut relations = Relations::default();
+        let described = relation(ReplicaIdentity::Default, &[("id", 23, true)]);
+        let described = Relation::new(
+            &described,
+            &TableColumns::default(),
+            &TypeCatalog::default(),
+            true,
+            Lsn(1),
+        );
+        relations.insert(16_400, described.unwrap());
+        Decoder::new("shop".into(), position, relations).unwrap()
+    }
+
+    /// A tuple is made by decoding a message that holds it.
+    fn insert(id: u8) -> Message {
+        let bytes = [b'I', 0, 0, 0x40, 0x10, b'N', 0, 1, b't', 0, 0, 0, 1, b'0' + id];
+        match decode(Bytes::copy_from_slice(&bytes), false).unwrap() {
+            Message::Insert(Insert { relation_id: 16_400, new, xid }) => {
+                Message::Insert(Insert { relation_id: 16_400, new, xid })
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn begin(commit: u64, xid: u32) -> Message {
+        Message::Begin(Begin { final_lsn: Lsn(commit), commit_time: 0, xid })
+    }
+
+    fn commit(commit: u64, end: u64) -> Message {
+        let (commit_lsn, end_lsn) = (Lsn(commit), Lsn(end));
+        Message::Commit(Commit { commit_lsn, end_lsn, commit_time: 0 })
+    }
+
+    fn run(decoder: &mut Decoder, messages: Vec<Message>) -> Vec<ChangeEvent> {
+        let mut events = Vec::new();
+        for message in messages {
+            decoder.decode(message, Lsn(140), &mut |event| events.push(event)).unwrap();
+        }
+        events
+    }
+
+    #[test]
+    fn a_table_is_announced_before_its_first_row() {
+        let mut decoder = decoder(streaming(100));
+        let events = run(&mut decoder, vec![begin(150, 7), insert(1), insert(2), commit(150, 160)]);
+        let codes: Vec<_> = events.iter().map(|event| event.operation().unwrap().code()).collect();
+        assert_eq!(codes, [None, Some("c"), Some("c")]);
+        assert_eq!(events[2].origin().index, 1);
+        assert_eq!(decoder.position().end, Lsn(160));
+        assert_eq!(decoder.position().inside, None);
+    }
+
+    #[test]
+    fn inside_a_transaction_only_what_is_not_done_comes() {
+        let mut position = streaming(100);
+        position.inside = Some(Point { lsn: Lsn(150), index: 1 });
+        let mut decoder = decoder(position);
+        let events = run(
+            &mut decoder,
+            vec![begin(120, 6), insert(3), commit(120, 130), begin(150, 7), insert(1), insert(2)],
+        );
+        assert_eq!(events.len(), 2, "the table and its second row");
+        assert_eq!(events[1].origin().index, 1);
+        assert_eq!(decoder.position().inside, Some(Point { lsn: Lsn(150), index: 2 }));
+        assert_eq!(decoder.position().end, Lsn(100));
+    }
+
+    #[test]
+    fn a_change_that_a_read_has_shown_is_marked() {
+        let mut position = streaming(100);
+        position.reads =
+            vec![Read { visible: "7:9:".parse().unwrap(), until: Lsn(155), tables: None }];
+        let mut decoder = decoder(position);
+        let messages = [(150, 8), (170, 9)];
+        let mut shown = Vec::new();
+        for (lsn, xid) in messages {
+            let events = run(&mut decoder, vec![begin(lsn, xid), insert(1), commit(lsn, lsn + 9)]);
+            shown.push(events.last().unwrap().origin().shown_by_snapshot);
+        }
+        assert_eq!(shown, [true, false]);
+        assert!(decoder.position().reads.is_empty(), "nothing shown can come any more");
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_an_error_and_no_panic() {
+        for messages in [
+            vec![insert(1)],
+            vec![commit(1, 2)],
+            vec![begin(150, 1), begin(151, 2)],
+            vec![
+                begin(150, 1),
+                Message::Truncate(Truncate {
+                    xid: None,
+                    cascade: false,
+                    restart_identity: false,
+                    relation_ids: vec![1],
+                }),
+            ],
+        ] {
+            let mut decoder = decoder(streaming(100));
+            let failed = messages
+                .into_iter()
+                .any(|message| decoder.decode(message, Lsn(140), &mut |_| {}).is_err());
+            assert!(failed);
+        }
+    }
+}

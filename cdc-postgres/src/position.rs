@@ -1,0 +1,330 @@
+//! Where the source stands in the log, and its readable JSON form.
+//!
+//! Debezium's keys are at the top (`lsn`, `lsn_proc`, `lsn_commit`, `txId`, `ts_usec`, `messageType`), ours under `cdc`:
+//! `phase`, `slot`, `system`, `timeline`, `end` (all transactions that were committed before it are done), `commit` and
+//! `index` (how many row messages of the transaction committed there are done), `snapshot` (what a read has shown
+//! already), `copies` (how many reads of tables are done), `joining` (tables that are about to be read), `publications`
+//! (their OIDs).
+
+use cdc_core::{Offset, TableId};
+use serde_json::{Map, Value as Json, json};
+
+use crate::error::PostgresError;
+use crate::lsn::Lsn;
+use crate::snapshot::visible::Visible;
+
+/// What an offset says of the first copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// A slot is about to be made.
+    Intent,
+    /// The slot is there; rows are being read.
+    Snapshot,
+    /// All rows are read; changes follow.
+    Streaming,
+}
+
+impl Phase {
+    fn as_str(self) -> &'static str {
+        match self {
+            Phase::Intent => "intent",
+            Phase::Snapshot => "snapshot",
+            Phase::Streaming => "streaming",
+        }
+    }
+}
+
+/// A point between two changes: the first that is not done. Compares as the log is ordered.
+///
+/// Between transactions `lsn` is an end and `index` 0: done is what was committed before `lsn`. Inside one `lsn` is its
+/// commit and `index` counts its row messages that are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Point {
+    pub(crate) lsn: Lsn,
+    pub(crate) index: u64,
+}
+
+/// What a read of tables in the middle of the log has shown already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Read {
+    pub(crate) visible: Visible,
+    /// No transaction that it shows was committed at or after this.
+    pub(crate) until: Lsn,
+    /// The tables; `None` is all.
+    pub(crate) tables: Option<Vec<TableId>>,
+}
+
+impl Read {
+    pub(crate) fn concerns(&self, table: Option<&TableId>) -> bool {
+        match (&self.tables, table) {
+            (None, _) => true,
+            (Some(tables), Some(table)) => tables.contains(table),
+            (Some(_), None) => false,
+        }
+    }
+}
+
+/// An offset, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) phase: Phase,
+    pub(crate) slot: String,
+    pub(crate) system: String,
+    pub(crate) timeline: u32,
+    /// All transactions committed before it are done: what the server is told.
+    pub(crate) end: Lsn,
+    /// Inside a transaction: its commit and how many of its row messages are done.
+    pub(crate) inside: Option<Point>,
+    /// Reads that show changes which still come; one entry a read.
+    pub(crate) reads: Vec<Read>,
+    /// How many reads are done: the first copy is 1, each reading of tables that join is one more. Rows carry the number of
+    /// theirs, so that a sink is told apart that has them.
+    pub(crate) copies: u64,
+    pub(crate) joining: Vec<TableId>,
+    /// The publications and their OIDs, which change when one is dropped and made again.
+    pub(crate) publications: Vec<(String, u32)>,
+    pub(crate) last: LastTransaction,
+}
+
+/// The newest transaction that is done in whole or in part, for Debezium's keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct LastTransaction {
+    pub(crate) lsn: Option<Lsn>,
+    pub(crate) xid: Option<u32>,
+    pub(crate) commit_time_us: Option<i64>,
+    pub(crate) message: Option<&'static str>,
+}
+
+/// Debezium's names of what `messageType` can be here.
+const MESSAGE_TYPES: [&str; 5] = ["INSERT", "UPDATE", "DELETE", "TRUNCATE", "MESSAGE"];
+
+impl Position {
+    /// The first change that is not done.
+    pub(crate) fn point(&self) -> Point {
+        self.inside.unwrap_or(Point { lsn: self.end, index: 0 })
+    }
+
+    /// Forgets what reads have shown once nothing of it can come any more.
+    pub(crate) fn forget_passed_reads(&mut self) {
+        let lsn = self.point().lsn;
+        self.reads.retain(|read| lsn < read.until);
+    }
+
+    /// The JSON form.
+    pub(crate) fn to_offset(&self) -> Offset {
+        let mut keys = Map::new();
+        let mut set = |key: &str, value: Option<Json>| {
+            if let Some(value) = value {
+                keys.insert(key.to_owned(), value);
+            }
+        };
+        if self.phase != Phase::Intent {
+            set("lsn", Some(self.last.lsn.unwrap_or(self.end).0.into()));
+            set("lsn_proc", Some(self.last.lsn.unwrap_or(self.end).0.into()));
+            set("lsn_commit", Some(self.end.0.into()));
+        }
+        set("messageType", self.last.message.map(Json::from));
+        set("txId", self.last.xid.map(Json::from));
+        set("ts_usec", self.last.commit_time_us.map(Json::from));
+        let mut cdc = Map::new();
+        cdc.insert("phase".into(), self.phase.as_str().into());
+        cdc.insert("slot".into(), self.slot.clone().into());
+        cdc.insert("system".into(), self.system.clone().into());
+        cdc.insert("timeline".into(), self.timeline.into());
+        if self.phase != Phase::Intent {
+            cdc.insert("end".into(), self.end.0.into());
+        }
+        if let Some(inside) = self.inside {
+            cdc.insert("commit".into(), inside.lsn.0.into());
+            cdc.insert("index".into(), inside.index.into());
+        }
+        if !self.reads.is_empty() {
+            let reads = self.reads.iter().map(|read| {
+                json!({
+                    "visible": read.visible.to_string(),
+                    "until": read.until.0,
+                    "tables": read.tables.as_deref().map_or_else(|| "all".into(), tables_json),
+                })
+            });
+            cdc.insert("snapshot".into(), reads.collect());
+        }
+        if self.copies != 0 {
+            cdc.insert("copies".into(), self.copies.into());
+        }
+        if !self.joining.is_empty() {
+            cdc.insert("joining".into(), tables_json(&self.joining));
+        }
+        if !self.publications.is_empty() {
+            let oids = self.publications.iter().map(|(name, oid)| (name.clone(), Json::from(*oid)));
+            cdc.insert("publications".into(), Json::Object(oids.collect()));
+        }
+        keys.insert("cdc".into(), cdc.into());
+        Offset::new(keys)
+    }
+
+    /// Reads the JSON form.
+    pub(crate) fn from_offset(offset: &Offset) -> Result<Self, PostgresError> {
+        Self::read(offset).ok_or_else(|| PostgresError::NotAnOffset { offset: offset.to_string() })
+    }
+
+    fn read(offset: &Offset) -> Option<Self> {
+        let cdc = offset.get("cdc")?;
+        let phase = match cdc.get("phase")?.as_str()? {
+            "intent" => Phase::Intent,
+            "snapshot" => Phase::Snapshot,
+            "streaming" => Phase::Streaming,
+            _ => return None,
+        };
+        let text = |key: &str| cdc.get(key)?.as_str().map(str::to_owned);
+        let end = match cdc.get("end") {
+            None if phase == Phase::Intent => 0,
+            end => end?.as_u64()?,
+        };
+        let inside = match (cdc.get("commit"), cdc.get("index")) {
+            (None, None) => None,
+            (commit, index) => Some(Point { lsn: Lsn(commit?.as_u64()?), index: index?.as_u64()? }),
+        };
+        let reads = match cdc.get("snapshot") {
+            None => Vec::new(),
+            Some(reads) => reads.as_array()?.iter().map(read_of).collect::<Option<_>>()?,
+        };
+        let publications = match cdc.get("publications") {
+            None => Vec::new(),
+            Some(oids) => oids
+                .as_object()?
+                .iter()
+                .map(|(name, oid)| Some((name.clone(), u32::try_from(oid.as_u64()?).ok()?)))
+                .collect::<Option<_>>()?,
+        };
+        let number = |key: &str| offset.get(key).and_then(Json::as_u64);
+        Some(Position {
+            phase,
+            slot: text("slot")?,
+            system: text("system")?,
+            timeline: u32::try_from(cdc.get("timeline")?.as_u64()?).ok()?,
+            end: Lsn(end),
+            inside,
+            reads,
+            copies: match cdc.get("copies") {
+                None => 0,
+                Some(copies) => copies.as_u64()?,
+            },
+            joining: cdc.get("joining").map_or_else(|| Some(Vec::new()), tables_of)?,
+            publications,
+            last: LastTransaction {
+                lsn: number("lsn").map(Lsn),
+                xid: number("txId").and_then(|xid| u32::try_from(xid).ok()),
+                commit_time_us: offset.get("ts_usec").and_then(Json::as_i64),
+                message: offset
+                    .get("messageType")
+                    .and_then(Json::as_str)
+                    .and_then(|message| MESSAGE_TYPES.into_iter().find(|known| *known == message)),
+            },
+        })
+    }
+}
+
+fn tables_json(tables: &[TableId]) -> Json {
+    tables.iter().map(|table| json!([&*table.schema, &*table.table])).collect()
+}
+
+fn tables_of(tables: &Json) -> Option<Vec<TableId>> {
+    tables
+        .as_array()?
+        .iter()
+        .map(|table| match table.as_array()?.as_slice() {
+            [schema, table] => Some(TableId::new(schema.as_str()?, table.as_str()?)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn read_of(read: &Json) -> Option<Read> {
+    Some(Read {
+        visible: read.get("visible")?.as_str()?.parse().ok()?,
+        until: Lsn(read.get("until")?.as_u64()?),
+        tables: match read.get("tables")? {
+            Json::String(all) if all == "all" => None,
+            tables => Some(tables_of(tables)?),
+        },
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn streaming(end: u64) -> Position {
+        Position {
+            phase: Phase::Streaming,
+            slot: "cdc_shop".into(),
+            system: "7364839201847362514".into(),
+            timeline: 1,
+            end: Lsn(end),
+            inside: None,
+            reads: Vec::new(),
+            copies: 1,
+            joining: Vec::new(),
+            publications: Vec::new(),
+            last: LastTransaction::default(),
+        }
+    }
+
+    #[test]
+    fn an_offset_is_readable_json_with_debeziums_keys() {
+        let mut position = streaming(100);
+        position.last = LastTransaction {
+            lsn: Some(Lsn(90)),
+            xid: Some(7),
+            commit_time_us: Some(5),
+            message: Some("INSERT"),
+        };
+        position.inside = Some(Point { lsn: Lsn(120), index: 3 });
+        assert_eq!(
+            position.to_offset().to_string(),
+            r#"{"lsn":90,"lsn_proc":90,"lsn_commit":100,"messageType":"INSERT","txId":7,"ts_usec":5,"cdc":{"phase":"streaming","slot":"cdc_shop","system":"7364839201847362514","timeline":1,"end":100,"commit":120,"index":3,"copies":1}}"#
+        );
+    }
+
+    #[test]
+    fn everything_comes_back_from_json() {
+        let mut position = streaming(100);
+        position.last.lsn = Some(Lsn(100));
+        position.reads = vec![
+            Read { visible: "5:9:6,7".parse().unwrap(), until: Lsn(130), tables: None },
+            Read {
+                visible: "9:9:".parse().unwrap(),
+                until: Lsn(140),
+                tables: Some(vec![TableId::new("odd.name", "t")]),
+            },
+        ];
+        position.joining = vec![TableId::new("public", "new")];
+        position.publications = vec![("p".into(), 16_400)];
+        assert_eq!(Position::from_offset(&position.to_offset()).unwrap(), position);
+    }
+
+    #[test]
+    fn other_json_is_refused() {
+        for text in [
+            r#"{}"#,
+            r#"{"lsn":5}"#,
+            r#"{"cdc":{"phase":"streaming","slot":"s","system":"1","timeline":1}}"#,
+            r#"{"cdc":{"phase":"streaming","slot":"s","system":"1","timeline":1,"end":-1}}"#,
+            r#"{"cdc":{"phase":"streaming","slot":"s","system":"1","timeline":1,"end":1,"index":1}}"#,
+        ] {
+            assert!(Position::from_offset(&text.parse().unwrap()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_read_is_forgotten_when_its_last_transaction_has_passed() {
+        let mut position = streaming(100);
+        position.reads =
+            vec![Read { visible: "5:9:".parse().unwrap(), until: Lsn(101), tables: None }];
+        position.forget_passed_reads();
+        assert_eq!(position.reads.len(), 1);
+        position.end = Lsn(101);
+        position.forget_passed_reads();
+        assert!(position.reads.is_empty());
+    }
+}

@@ -1,0 +1,264 @@
+//! How offsets compare, and which events an offset covers.
+
+use std::cmp::Ordering;
+
+use cdc_core::{Coverage, Offset, Origin, Positions, Result, TransactionId, TransactionOrigin};
+
+use crate::lsn::Lsn;
+use crate::position::{Phase, Point, Position, Read};
+
+/// The order of a PostgreSQL log: commit LSN, then the row message in the transaction.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LogPositions;
+
+impl Positions for LogPositions {
+    fn compare(&self, a: &Offset, b: &Offset) -> Result<Option<Ordering>> {
+        let (a, b) = (Position::from_offset(a)?, Position::from_offset(b)?);
+        if a.system != b.system {
+            return Ok(None);
+        }
+        Ok(Some(order(&a, &b)))
+    }
+
+    fn meet(&self, a: &Offset, b: &Offset) -> Result<Offset> {
+        let (first, second) = (Position::from_offset(a)?, Position::from_offset(b)?);
+        Ok(if order(&first, &second) == Ordering::Greater { b.clone() } else { a.clone() })
+    }
+
+    fn before_first_event(&self, offset: &Offset) -> Result<bool> {
+        // A copy that did not end is made again from the start, for every sink.
+        Ok(Position::from_offset(offset)?.phase != Phase::Streaming)
+    }
+
+    fn coverage(&self, offset: Option<&Offset>) -> Result<Box<dyn Coverage>> {
+        let position = offset.map(Position::from_offset).transpose()?;
+        Ok(match position {
+            Some(position) if position.phase == Phase::Streaming => Box::new(UpTo {
+                point: position.point(),
+                reads: position.reads,
+                copies: position.copies,
+            }),
+            _ => Box::new(OnlyShown),
+        })
+    }
+
+    fn offset_after(&self, before: &Offset, origin: &Origin) -> Option<Offset> {
+        let mut position = Position::from_offset(before).ok()?;
+        if position.phase != Phase::Streaming || origin.snapshot.is_snapshot() {
+            return None;
+        }
+        let point = point_of(origin);
+        if point < position.point() {
+            return None;
+        }
+        position.end = position.end.max(Lsn(origin.transaction.previous_commit.unwrap_or(0)));
+        position.inside = Some(Point { lsn: point.lsn, index: point.index + 1 });
+        position.last.lsn = Some(Lsn(origin.log_position));
+        position.last.xid = xid_of(&origin.transaction);
+        position.last.commit_time_us = origin.transaction.commit_time_us;
+        position.last.message = None;
+        position.forget_passed_reads();
+        Some(position.to_offset())
+    }
+}
+
+/// At one point of the log tables that still have to be read come before those that are.
+fn order(a: &Position, b: &Position) -> Ordering {
+    a.phase
+        .cmp(&b.phase)
+        .then_with(|| match a.phase {
+            Phase::Streaming => a.point().cmp(&b.point()),
+            _ => Ordering::Equal,
+        })
+        .then_with(|| a.copies.cmp(&b.copies))
+        .then_with(|| b.joining.len().cmp(&a.joining.len()))
+}
+
+/// The number of the newest read of tables when an event was made; of a row of a snapshot the number of its own. It is
+/// the second part of [`TransactionOrigin::position`].
+fn copy_of(origin: &Origin) -> u64 {
+    origin.transaction.position[1]
+}
+
+/// Where in the log an event stands.
+pub(crate) fn point_of(origin: &Origin) -> Point {
+    Point { lsn: Lsn(origin.transaction.position[0]), index: origin.index }
+}
+
+pub(crate) fn xid_of(transaction: &TransactionOrigin) -> Option<u32> {
+    match transaction.id {
+        Some(TransactionId::Xid(xid)) => Some(xid),
+        _ => None,
+    }
+}
+
+/// A sink that has followed up to a point.
+#[derive(Debug)]
+struct UpTo {
+    point: Point,
+    reads: Vec<Read>,
+    copies: u64,
+}
+
+impl Coverage for UpTo {
+    fn covers(&self, origin: &Origin) -> bool {
+        let table = origin.table.as_deref();
+        let has_copy = copy_of(origin) <= self.copies;
+        if origin.snapshot.is_snapshot() {
+            return has_copy;
+        }
+        if point_of(origin) < self.point {
+            return true;
+        }
+        // A read that the sink did not have when it was loaded reached it in this run.
+        if !has_copy && origin.shown_by_snapshot {
+            return true;
+        }
+        xid_of(&origin.transaction).is_some_and(|xid| {
+            self.reads.iter().any(|read| read.concerns(table) && read.visible.shows(xid))
+        })
+    }
+}
+
+/// A sink that gets the rows of this run's snapshot.
+#[derive(Debug)]
+struct OnlyShown;
+
+impl Coverage for OnlyShown {
+    fn covers(&self, origin: &Origin) -> bool {
+        origin.shown_by_snapshot
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cdc_core::{SnapshotMark, TableId};
+
+    use super::*;
+    use crate::position::tests::streaming;
+
+    fn origin(commit: u64, index: u64, table: &str) -> Origin {
+        Origin {
+            transaction: Arc::new(TransactionOrigin {
+                connector: "postgresql",
+                database: "shop".into(),
+                id: Some(TransactionId::Xid(12)),
+                commit_time_us: None,
+                position: [commit, 1],
+                previous_commit: Some(90),
+                replicated_from: None,
+            }),
+            index,
+            log_position: commit,
+            table: Some(Arc::new(TableId::new("public", table))),
+            snapshot: SnapshotMark::No,
+            shown_by_snapshot: false,
+            batch: 0,
+        }
+    }
+
+    fn covers(position: &Position, origin: &Origin) -> bool {
+        LogPositions.coverage(Some(&position.to_offset())).unwrap().covers(origin)
+    }
+
+    #[test]
+    fn a_transaction_that_commits_right_at_the_end_is_not_covered() {
+        assert!(covers(&streaming(100), &origin(99, 5, "t")));
+        assert!(!covers(&streaming(100), &origin(100, 0, "t")));
+    }
+
+    #[test]
+    fn inside_a_transaction_the_messages_that_are_done_are_covered() {
+        let mut position = streaming(100);
+        position.inside = Some(Point { lsn: Lsn(120), index: 3 });
+        assert!(covers(&position, &origin(110, 9, "t")));
+        assert!(covers(&position, &origin(120, 2, "t")));
+        assert!(!covers(&position, &origin(120, 3, "t")));
+    }
+
+    #[test]
+    fn a_change_that_a_read_has_shown_is_covered_for_its_tables_alone() {
+        let mut position = streaming(100);
+        position.reads = vec![Read {
+            visible: "10:20:".parse().unwrap(),
+            until: Lsn(200),
+            tables: Some(vec![TableId::new("public", "t")]),
+        }];
+        assert!(covers(&position, &origin(150, 0, "t")));
+        assert!(!covers(&position, &origin(150, 0, "other")));
+    }
+
+    #[test]
+    fn rows_of_a_snapshot_are_for_sinks_that_have_not_had_them() {
+        let mut row = origin(0, 0, "new");
+        row.snapshot = SnapshotMark::Row;
+        assert!(covers(&streaming(100), &row));
+        assert!(!LogPositions.coverage(None).unwrap().covers(&row));
+        // Read for tables that join, in this run.
+        Arc::make_mut(&mut row.transaction).position[1] = 2;
+        assert!(!covers(&streaming(100), &row));
+        let mut joined = streaming(100);
+        joined.copies = 2;
+        assert!(covers(&joined, &row));
+    }
+
+    #[test]
+    fn a_change_that_a_later_read_has_shown_is_covered_for_sinks_that_got_it() {
+        let mut change = origin(150, 0, "new");
+        change.shown_by_snapshot = true;
+        assert!(
+            !covers(&streaming(100), &change),
+            "the sink's own offset says what its read showed"
+        );
+        Arc::make_mut(&mut change.transaction).position[1] = 2;
+        assert!(covers(&streaming(100), &change));
+    }
+
+    #[test]
+    fn without_an_offset_only_what_this_runs_snapshot_shows_is_covered() {
+        let coverage = LogPositions.coverage(None).unwrap();
+        let mut change = origin(150, 0, "t");
+        assert!(!coverage.covers(&change));
+        change.shown_by_snapshot = true;
+        assert!(coverage.covers(&change));
+    }
+
+    #[test]
+    fn the_meet_is_the_earlier_and_a_table_still_to_be_read_comes_first() {
+        let done = streaming(100);
+        let mut joining = streaming(100);
+        joining.joining = vec![TableId::new("public", "new")];
+        let mut joined = streaming(100);
+        joined.copies = 2;
+        let later = streaming(200);
+        let meet =
+            |a: &Position, b: &Position| LogPositions.meet(&a.to_offset(), &b.to_offset()).unwrap();
+        assert_eq!(meet(&later, &done), done.to_offset());
+        assert_eq!(meet(&done, &joining), joining.to_offset());
+        assert_eq!(meet(&joined, &joining), joining.to_offset());
+        let mut snapshot = streaming(500);
+        snapshot.phase = Phase::Snapshot;
+        assert_eq!(meet(&later, &snapshot), snapshot.to_offset());
+    }
+
+    #[test]
+    fn a_consumer_of_single_events_resumes_right_behind_one() {
+        let before = streaming(100).to_offset();
+        let after = LogPositions.offset_after(&before, &origin(150, 4, "t")).unwrap();
+        let coverage = LogPositions.coverage(Some(&after)).unwrap();
+        assert!(coverage.covers(&origin(150, 4, "t")));
+        assert!(!coverage.covers(&origin(150, 5, "t")));
+        let position = Position::from_offset(&after).unwrap();
+        assert_eq!(position.end, Lsn(100));
+    }
+
+    #[test]
+    fn offsets_of_different_servers_have_no_order() {
+        let mut other = streaming(1);
+        other.system = "1".into();
+        let order = LogPositions.compare(&streaming(1).to_offset(), &other.to_offset()).unwrap();
+        assert_eq!(order, None);
+    }
+}

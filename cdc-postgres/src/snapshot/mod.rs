@@ -1,0 +1,245 @@
+//! Reading rows that were there before: one transaction for all tables, COPY for each.
+//!
+//! The transaction sees the snapshot that was exported when the slot was made, or one of its own. With one of its own, the
+//! set of transactions that it shows is known exactly, and their changes are left out of the stream.
+
+mod copy;
+mod rewritten;
+pub(crate) mod visible;
+
+use std::sync::Arc;
+
+use cdc_core::{Schema, TableId};
+use cdc_pgconn::{ConnectConfig, SqlClient};
+
+pub(crate) use copy::TableRows;
+use visible::Visible;
+
+use crate::catalog::columns::{self, NamedType, schema_of};
+use crate::catalog::publications::PublishedTable;
+use crate::catalog::types::TypeCatalog;
+use crate::catalog::{self, failed, get};
+use crate::error::PostgresError;
+use crate::lsn::Lsn;
+use crate::names::{quote, quote_table};
+use crate::types::ColumnType;
+
+/// Which snapshot is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind<'a> {
+    /// One that was exported under this name.
+    Exported(&'a str),
+    /// One of its own.
+    Own,
+}
+
+/// A table that is about to be read.
+#[derive(Debug, Clone)]
+pub(crate) struct SnapshotTable {
+    pub(crate) id: Arc<TableId>,
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) types: Vec<ColumnType>,
+    /// The COPY statement.
+    statement: String,
+}
+
+/// A transaction that reads tables. All are locked against being rewritten until it ends.
+#[derive(Debug)]
+pub(crate) struct SnapshotReader {
+    client: SqlClient,
+    pub(crate) tables: Vec<SnapshotTable>,
+    /// With a snapshot of its own: what it shows, and a position that no transaction it shows was committed behind.
+    pub(crate) shows: Option<(Visible, Lsn)>,
+}
+
+impl SnapshotReader {
+    /// Opens the transaction, locks the tables, and looks at their columns.
+    ///
+    /// # Errors
+    /// [`PostgresError::TableRewritten`] when a table was rewritten or truncated since the snapshot, which therefore
+    /// does not show it as it was.
+    pub(crate) async fn open(
+        config: &ConnectConfig,
+        kind: Kind<'_>,
+        published: &[PublishedTable],
+    ) -> Result<Self, PostgresError> {
+        let client = catalog::connect(config).await?;
+        let other = catalog::connect(config).await?;
+        let begin = match kind {
+            Kind::Exported(name) => format!(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{}'",
+                name.replace('\'', "''")
+            ),
+            Kind::Own => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned(),
+        };
+        client.batch_execute(&begin).await.map_err(failed(&client, "opening the snapshot"))?;
+        // A policy that hides rows is an error rather than a copy that lacks them.
+        client
+            .batch_execute("SET LOCAL row_security = off")
+            .await
+            .map_err(failed(&client, "opening the snapshot"))?;
+        lock(&client, published).await?;
+        let shows = match kind {
+            Kind::Exported(_) => None,
+            Kind::Own => Some(visible_set(&client).await?),
+        };
+        rewritten::check(&client, published).await?;
+        let mut tables = Vec::with_capacity(published.len());
+        let mut types = TypeCatalog::default();
+        for table in published {
+            tables.push(describe(&other, &mut types, table).await?);
+        }
+        Ok(SnapshotReader { client, tables, shows })
+    }
+
+    /// The rows of a table.
+    pub(crate) async fn rows(&self, table: &SnapshotTable) -> Result<TableRows, PostgresError> {
+        TableRows::open(&self.client, &table.statement, Arc::clone(&table.id)).await
+    }
+
+    /// Ends the transaction.
+    pub(crate) async fn close(self) -> Result<(), PostgresError> {
+        self.client
+            .batch_execute("COMMIT")
+            .await
+            .map_err(failed(&self.client, "closing the snapshot"))
+    }
+}
+
+/// `LOCK TABLE` takes no snapshot, so that with a snapshot of its own no table can be rewritten after it.
+async fn lock(client: &SqlClient, tables: &[PublishedTable]) -> Result<(), PostgresError> {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<String> = tables
+        .iter()
+        .map(|table| {
+            let only = if table.partitioned { "" } else { "ONLY " };
+            format!("{only}{}", quote_table(&table.id))
+        })
+        .collect();
+    client
+        .batch_execute(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", list.join(", ")))
+        .await
+        .map_err(failed(client, "locking the tables against being rewritten"))
+}
+
+/// The set of transactions that the snapshot shows, and the position behind the last of them.
+async fn visible_set(client: &SqlClient) -> Result<(Visible, Lsn), PostgresError> {
+    let row = client
+        .query_one(
+            &format!(
+                "SELECT {}::text AS visible, pg_current_wal_insert_lsn()::text AS lsn",
+                current_snapshot(client)
+            ),
+            &[],
+        )
+        .await
+        .map_err(failed(client, "reading the snapshot"))?;
+    let lsn: String = get(client, &row, "lsn")?;
+    let lsn = catalog::server::parse_lsn(client, &lsn)?;
+    Ok((parse_visible(client, &get::<String>(client, &row, "visible")?)?, lsn))
+}
+
+fn current_snapshot(client: &SqlClient) -> &'static str {
+    if client.server_version() >= 130_000 {
+        "pg_current_snapshot()"
+    } else {
+        "txid_current_snapshot()"
+    }
+}
+
+fn parse_visible(client: &SqlClient, text: &str) -> Result<Visible, PostgresError> {
+    text.parse().map_err(|error: visible::ParseVisibleError| {
+        cdc_pgconn::ConnectError::protocol(client.target(), error.to_string()).into()
+    })
+}
+
+/// The transactions that have ended by now.
+pub(crate) async fn current(client: &SqlClient) -> Result<Visible, PostgresError> {
+    let row = client
+        .query_one(&format!("SELECT {}::text AS visible", current_snapshot(client)), &[])
+        .await
+        .map_err(failed(client, "reading which transactions are open"))?;
+    parse_visible(client, &get::<String>(client, &row, "visible")?)
+}
+
+/// Columns and types as they are now; the lock keeps them so.
+async fn describe(
+    client: &SqlClient,
+    types: &mut TypeCatalog,
+    table: &PublishedTable,
+) -> Result<SnapshotTable, PostgresError> {
+    let Some(catalog) = columns::columns(client, table.oid).await? else {
+        return Err(PostgresError::TableRewritten { table: table.id.clone() });
+    };
+    // Before PostgreSQL 18 no generated column is published, though the catalog lists it among the columns.
+    let generated = client.server_version() >= 180_000 && table.columns.is_some();
+    let is_published = |column: &&columns::CatalogColumn| {
+        (generated || !column.generated)
+            && table.columns.as_ref().is_none_or(|listed| listed.contains(&column.name))
+    };
+    let columns: Vec<NamedType> = catalog
+        .columns
+        .iter()
+        .filter(is_published)
+        .map(|column| NamedType {
+            name: column.name.clone(),
+            type_oid: column.type_oid,
+            modifier: column.modifier,
+        })
+        .collect();
+    types.load(client, columns.iter().map(|column| column.type_oid)).await?;
+    let has = |name: &String| columns.iter().any(|column| column.name == *name);
+    let key = if catalog.key.iter().all(has) { catalog.key.clone() } else { Vec::new() };
+    let (schema, column_types) = schema_of(&table.id, &columns, &key, &catalog, types)
+        .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })?;
+    Ok(SnapshotTable {
+        id: Arc::new(table.id.clone()),
+        schema,
+        types: column_types,
+        statement: copy_statement(table, &columns),
+    })
+}
+
+fn copy_statement(table: &PublishedTable, columns: &[NamedType]) -> String {
+    let list: Vec<String> = columns.iter().map(|column| quote(&column.name)).collect();
+    let list = list.join(", ");
+    let only = if table.partitioned { "" } else { "ONLY " };
+    let filter = match &table.filter {
+        Some(filter) => format!(" WHERE {filter}"),
+        None => String::new(),
+    };
+    // A query can be read from a partitioned table, has a filter, and reads generated columns.
+    format!("COPY (SELECT {list} FROM {only}{}{filter}) TO STDOUT", quote_table(&table.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_read_as_it_is_published() {
+        let columns = [
+            NamedType { name: "id".into(), type_oid: 23, modifier: -1 },
+            NamedType { name: "a \"b\"".into(), type_oid: 25, modifier: -1 },
+        ];
+        let mut table = PublishedTable {
+            oid: 1,
+            id: TableId::new("public", "Odd"),
+            partitioned: false,
+            columns: None,
+            filter: None,
+        };
+        assert_eq!(
+            copy_statement(&table, &columns),
+            "COPY (SELECT \"id\", \"a \"\"b\"\"\" FROM ONLY \"public\".\"Odd\") TO STDOUT"
+        );
+        table.partitioned = true;
+        table.filter = Some("(id > 5)".into());
+        assert_eq!(
+            copy_statement(&table, &columns[..1]),
+            "COPY (SELECT \"id\" FROM \"public\".\"Odd\" WHERE (id > 5)) TO STDOUT"
+        );
+    }
+}

@@ -1,0 +1,288 @@
+//! The source: it takes the log, decides where to begin, and hands out what its worker makes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cdc_core::{
+    Acknowledger, Batch, Error, Offset, Positions, Request, Result, Source, SourceContext,
+    SystemIdentity,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::acquire::{Held, Link, acquire};
+use crate::builder::{Address, Options, PostgresSourceBuilder, SnapshotMode};
+use crate::catalog;
+use crate::error::PostgresError;
+use crate::feedback::Acknowledged;
+use crate::lsn::Lsn;
+use crate::position::{LastTransaction, Phase, Position};
+use crate::positions::LogPositions;
+use crate::worker::{Begin, Worker};
+use crate::{publication, slot};
+
+/// Changes of a PostgreSQL database, by logical replication with `pgoutput`.
+///
+/// At the first start it makes publications and a slot, copies all rows by the slot's snapshot, and follows the log from
+/// there. PostgreSQL 12 to 18.
+///
+/// ```no_run
+/// use cdc_postgres::PostgresSource;
+///
+/// let source = PostgresSource::builder("postgres://app@db/shop").tables(["public.orders"]).build()?;
+/// # Ok::<(), cdc_core::Error>(())
+/// ```
+pub struct PostgresSource {
+    options: Arc<Options>,
+    acknowledged: Acknowledged,
+    identity: Option<SystemIdentity>,
+    /// The server process of the last replication connection.
+    process: Option<i32>,
+    held: Option<Held>,
+    run: Option<Run>,
+}
+
+/// A running worker.
+struct Run {
+    batches: mpsc::Receiver<Result<Batch, PostgresError>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl PostgresSource {
+    /// Starts to build a source for a database: a URL such as `postgres://app@db:5432/shop`, or a
+    /// [`ConnectConfig`](cdc_pgconn::ConnectConfig).
+    pub fn builder(address: impl Into<Address>) -> PostgresSourceBuilder {
+        PostgresSourceBuilder::new(address.into())
+    }
+
+    pub(crate) fn with(options: Options) -> Self {
+        PostgresSource {
+            options: Arc::new(options),
+            acknowledged: Acknowledged::new(),
+            identity: None,
+            process: None,
+            held: None,
+            run: None,
+        }
+    }
+
+    /// Removes what a pipeline left in the database: the slot and the publications that the source made. What is not
+    /// there is no error.
+    ///
+    /// # Errors
+    /// [`Configuration`](cdc_core::ErrorKind::Configuration) while somebody reads the slot, naming the reader.
+    pub async fn remove(&self, pipeline: &str) -> Result<()> {
+        let sql = catalog::connect(&self.options.config).await?;
+        if self.options.create_slot {
+            slot::drop(&sql, &self.options.slot_name(pipeline)).await?;
+        }
+        if self.options.create_publication {
+            publication::drop_both(&sql, &self.options.publication_name(pipeline)).await?;
+        }
+        Ok(())
+    }
+
+    /// Where to begin, from the offset and what is there.
+    fn decide(
+        &self,
+        held: &Held,
+        resume: Option<&Position>,
+    ) -> Result<(Begin, Position), PostgresError> {
+        let slot_name = self.options.slot_name(&held.context.pipeline);
+        let confirmed = held.survey.slot.as_ref().map(|slot| slot.confirmed.unwrap_or_default());
+        let fresh = |phase, end| Position {
+            phase,
+            slot: slot_name.clone(),
+            system: held.survey.server.system.clone(),
+            timeline: held.history.current(),
+            end,
+            inside: None,
+            reads: Vec::new(),
+            copies: 0,
+            joining: Vec::new(),
+            publications: Vec::new(),
+            last: LastTransaction::default(),
+        };
+        // From a slot that is there: a new copy, or just what it has kept.
+        let from_slot = |start| match self.options.snapshot {
+            SnapshotMode::Initial => (Begin::ReadAnew, fresh(Phase::Snapshot, start)),
+            SnapshotMode::Never => (Begin::Announce, fresh(Phase::Snapshot, start)),
+        };
+        let Some(resume) = resume else {
+            return match confirmed {
+                None => Ok((
+                    Begin::MakeSlot { intent_saved: false, emptied: false },
+                    fresh(Phase::Intent, Lsn::ZERO),
+                )),
+                Some(start) if self.options.adopt_slot || !self.options.create_slot => {
+                    Ok(from_slot(start))
+                }
+                Some(_) => Err(PostgresError::SlotNotOurs { slot: slot_name }),
+            };
+        };
+        if resume.system != held.survey.server.system {
+            return Err(PostgresError::OtherSystem {
+                server: held.survey.server.system.clone(),
+                offset: resume.system.clone(),
+            });
+        }
+        if resume.slot != slot_name {
+            return Err(PostgresError::OtherSlot { slot: slot_name, offset: resume.slot.clone() });
+        }
+        let Some(start) = confirmed else {
+            if resume.phase == Phase::Streaming {
+                return Err(PostgresError::SlotMissing { slot: slot_name, position: resume.end });
+            }
+            let emptied = resume.phase == Phase::Snapshot;
+            return Ok((
+                Begin::MakeSlot { intent_saved: true, emptied },
+                fresh(Phase::Intent, Lsn::ZERO),
+            ));
+        };
+        if resume.phase != Phase::Streaming {
+            return Ok(from_slot(start));
+        }
+        if !held.history.contains(resume.timeline, resume.end) {
+            return Err(PostgresError::OtherTimeline {
+                server: held.history.current(),
+                timeline: resume.timeline,
+                position: resume.end,
+            });
+        }
+        if start > resume.end {
+            return Err(PostgresError::SlotAhead {
+                slot: slot_name,
+                confirmed: start,
+                position: resume.end,
+            });
+        }
+        for (name, oid) in &resume.publications {
+            let found = held.survey.publications.iter().find(|there| there.name == *name);
+            let what = match found {
+                Some(there) if there.oid == *oid => continue,
+                Some(_) => "was dropped and made again",
+                None => "was dropped",
+            };
+            return Err(PostgresError::Publication {
+                publication: name.clone(),
+                what,
+                position: resume.end,
+                slot: slot_name,
+            });
+        }
+        let mut position = resume.clone();
+        position.timeline = held.history.current();
+        Ok((Begin::Follow, position))
+    }
+}
+
+#[async_trait]
+impl Source for PostgresSource {
+    async fn acquire(&mut self, context: &SourceContext) -> Result<()> {
+        self.run = None;
+        self.held = None;
+        // Nothing may be confirmed before the start says from where.
+        self.acknowledged.reset(None);
+        let (held, process) =
+            acquire(&self.options, context, &self.acknowledged, self.process).await?;
+        self.identity = Some(SystemIdentity {
+            system: format!("postgresql:{}", held.survey.server.system),
+            database: held.survey.server.database.clone(),
+        });
+        self.process = process;
+        self.held = Some(held);
+        Ok(())
+    }
+
+    async fn start(&mut self, resume: Option<Offset>) -> Result<()> {
+        let Some(held) = self.held.take() else {
+            return Err(Error::configuration("the PostgreSQL source was started before acquire"));
+        };
+        let resume = resume.as_ref().map(Position::from_offset).transpose()?;
+        let (begin, position) = self.decide(&held, resume.as_ref())?;
+        self.acknowledged.reset(resume);
+        let (out, batches) = mpsc::channel(1);
+        let worker =
+            Worker::new(Arc::clone(&self.options), held, position, self.acknowledged.clone(), out);
+        let task = tokio::spawn(worker.run(begin));
+        self.run = Some(Run { batches, task });
+        Ok(())
+    }
+
+    async fn next_batch(&mut self) -> Result<Option<Batch>> {
+        let Some(run) = &mut self.run else {
+            return Err(Error::configuration("the PostgreSQL source was not started"));
+        };
+        match run.batches.recv().await {
+            Some(Ok(batch)) => Ok(Some(batch)),
+            Some(Err(error)) => Err(error.into()),
+            None => Err(Error::transient("the PostgreSQL source's worker has ended")),
+        }
+    }
+
+    fn acknowledger(&self) -> Acknowledger {
+        Acknowledger::new(self.acknowledged.clone())
+    }
+
+    fn positions(&self) -> Arc<dyn Positions> {
+        Arc::new(LogPositions)
+    }
+
+    async fn end_of_log(&mut self) -> Result<Offset> {
+        let sql = catalog::connect(&self.options.config).await?;
+        let facts = catalog::server::facts(&sql).await?;
+        let end = catalog::server::insert_position(&sql, facts.segment_size).await?;
+        let position = Position {
+            phase: Phase::Streaming,
+            slot: String::new(),
+            system: facts.system,
+            timeline: 0,
+            end,
+            inside: None,
+            reads: Vec::new(),
+            copies: 0,
+            joining: Vec::new(),
+            publications: Vec::new(),
+            last: LastTransaction::default(),
+        };
+        Ok(position.to_offset())
+    }
+
+    fn control(&mut self, request: Request) -> Result<()> {
+        Err(request.refused("PostgreSQL"))
+    }
+
+    fn identity(&self) -> Option<SystemIdentity> {
+        self.identity.clone()
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        if let Some(mut run) = self.run.take() {
+            run.batches.close();
+            run.task.abort();
+            // Its connections are closed when it has ended.
+            let _ = (&mut run.task).await;
+        }
+        if let Some(Held { link: Link::Idle(link), .. }) = self.held.take() {
+            let _ = link.close().await;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for PostgresSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresSource")
+            .field("database", &self.options.config.display())
+            .field("acquired", &self.held.is_some())
+            .field("running", &self.run.is_some())
+            .finish_non_exhaustive()
+    }
+}

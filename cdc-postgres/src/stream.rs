@@ -1,0 +1,203 @@
+//! The reader task: it owns the replication connection, reads ahead into a queue that is bounded in bytes, and answers
+//! the server on time even when nobody takes anything out of the queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cdc_pgconn::ConnectError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::feedback::confirmable;
+use crate::lsn::Lsn;
+use crate::position::Position;
+use crate::wire::copy_both::CopyBoth;
+use crate::wire::replication::{ReplicationMessage, StandbyStatus};
+
+/// The longest time between two status updates.
+const STATUS_INTERVAL: Duration = Duration::from_secs(10);
+/// What was acknowledged goes to the server at most this often.
+const CONFIRM_INTERVAL: Duration = Duration::from_secs(1);
+/// What a message costs in the queue beside its data.
+const MESSAGE_OVERHEAD: usize = 96;
+
+/// Messages that came together; the room they take in the queue is free when they are dropped.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) messages: Vec<ReplicationMessage>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// The stream of the log, read by a task of its own. Dropping it ends the task and closes the connection.
+#[derive(Debug)]
+pub(crate) struct LogStream {
+    chunks: mpsc::UnboundedReceiver<Result<Chunk, ConnectError>>,
+    task: JoinHandle<()>,
+}
+
+impl LogStream {
+    /// Starts to read. `wal_sender_timeout` is the server's, zero where it has none; `queue_bytes` bounds what is read
+    /// ahead.
+    pub(crate) fn start(
+        copy: CopyBoth,
+        acknowledged: watch::Receiver<Option<Position>>,
+        wal_sender_timeout: Duration,
+        queue_bytes: usize,
+    ) -> Self {
+        let (out, chunks) = mpsc::unbounded_channel();
+        let interval = match wal_sender_timeout {
+            Duration::ZERO => STATUS_INTERVAL,
+            timeout => STATUS_INTERVAL.min(timeout / 3).max(Duration::from_millis(10)),
+        };
+        let room = u32::try_from(queue_bytes).unwrap_or(u32::MAX).clamp(1, u32::MAX >> 3);
+        let reader = Reader {
+            copy,
+            acknowledged,
+            out,
+            room: Arc::new(Semaphore::new(usize::try_from(room).unwrap_or(1))),
+            capacity: room,
+            received: Lsn::ZERO,
+            told: Lsn::ZERO,
+            told_at: Instant::now(),
+            interval,
+        };
+        LogStream { chunks, task: tokio::spawn(reader.run()) }
+    }
+
+    /// The next messages; `None` when the server has ended the stream. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Option<Result<Chunk, ConnectError>> {
+        self.chunks.recv().await
+    }
+}
+
+impl Drop for LogStream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Reader {
+    copy: CopyBoth,
+    acknowledged: watch::Receiver<Option<Position>>,
+    out: mpsc::UnboundedSender<Result<Chunk, ConnectError>>,
+    room: Arc<Semaphore>,
+    capacity: u32,
+    /// The end of what was received.
+    received: Lsn,
+    /// What the server was told last, and when.
+    told: Lsn,
+    told_at: Instant,
+    interval: Duration,
+}
+
+impl Reader {
+    async fn run(mut self) {
+        if let Err(error) = self.read().await {
+            // Nobody is there to hear it when the receiver is gone.
+            let _ = self.out.send(Err(error));
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), ConnectError> {
+        // The answer shows how far the server is when nothing else comes.
+        self.tell(true).await?;
+        let mut ticks = interval_at(Instant::now() + self.interval, self.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut more_to_confirm = true;
+        loop {
+            let confirm_at = self.told_at + CONFIRM_INTERVAL;
+            tokio::select! {
+                biased;
+                _ = ticks.tick() => self.tell(false).await?,
+                changed = self.acknowledged.changed(), if more_to_confirm => {
+                    more_to_confirm = changed.is_ok();
+                    if confirm_at <= Instant::now() {
+                        self.tell(false).await?;
+                    }
+                }
+                () = tokio::time::sleep_until(confirm_at), if self.to_confirm() > self.told => {
+                    self.tell(false).await?;
+                }
+                messages = receive(&mut self.copy) => {
+                    let Some(messages) = messages? else { return Ok(()) };
+                    let (messages, failure) = messages;
+                    self.hand_over(messages, &mut ticks).await?;
+                    if let Some(error) = failure {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for room in the queue; answers the server meanwhile.
+    async fn hand_over(
+        &mut self,
+        messages: Vec<ReplicationMessage>,
+        ticks: &mut tokio::time::Interval,
+    ) -> Result<(), ConnectError> {
+        let mut bytes = 0usize;
+        let mut asked = false;
+        for message in &messages {
+            bytes = bytes.saturating_add(MESSAGE_OVERHEAD);
+            match message {
+                ReplicationMessage::XLogData { start, data, .. } => {
+                    bytes = bytes.saturating_add(data.len());
+                    self.received = self.received.max(*start);
+                }
+                ReplicationMessage::Keepalive { end, reply_requested, .. } => {
+                    self.received = self.received.max(*end);
+                    asked |= reply_requested;
+                }
+            }
+        }
+        if asked {
+            self.tell(false).await?;
+        }
+        // One set of messages that is larger than the queue may pass alone.
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.capacity);
+        let room = Arc::clone(&self.room).acquire_many_owned(permits);
+        tokio::pin!(room);
+        let room = loop {
+            tokio::select! {
+                biased;
+                room = &mut room => match room {
+                    Ok(room) => break room,
+                    Err(_) => return Ok(()),
+                },
+                _ = ticks.tick() => self.tell(false).await?,
+            }
+        };
+        let _ = self.out.send(Ok(Chunk { messages, _room: room }));
+        Ok(())
+    }
+
+    fn to_confirm(&self) -> Lsn {
+        confirmable(self.acknowledged.borrow().as_ref())
+    }
+
+    async fn tell(&mut self, reply_requested: bool) -> Result<(), ConnectError> {
+        let flush = self.to_confirm();
+        self.told = flush;
+        self.told_at = Instant::now();
+        // Received is more than durable: a server that waits for a synchronous standby looks at `flush`.
+        let write = self.received.max(flush);
+        self.copy.send_status(StandbyStatus { write, flush, apply: flush, reply_requested }).await
+    }
+}
+
+type Received = (Vec<ReplicationMessage>, Option<ConnectError>);
+
+/// All messages that are there, and the error behind them. Cancel-safe: what is taken out is taken without a pause.
+async fn receive(copy: &mut CopyBoth) -> Result<Option<Received>, ConnectError> {
+    let Some(messages) = copy.read_messages().await? else { return Ok(None) };
+    let mut received = Vec::new();
+    for message in messages {
+        match message {
+            Ok(message) => received.push(message),
+            Err(error) => return Ok(Some((received, Some(error)))),
+        }
+    }
+    Ok(Some((received, None)))
+}

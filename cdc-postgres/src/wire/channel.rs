@@ -1,0 +1,98 @@
+//! Reading and writing messages on a stream.
+
+use std::io;
+
+use bytes::BytesMut;
+use cdc_pgconn::{ConnectError, ServerError, Stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::frames::{Frame, FrameBuffer};
+
+/// A stream with its buffers. What a cancelled call had read or had still to write stays in them.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) stream: Stream,
+    pub(super) frames: FrameBuffer,
+    /// Bytes to send; the front may be a part of a message.
+    pub(super) out: BytesMut,
+    pub(super) target: String,
+}
+
+impl Channel {
+    pub(super) fn new(stream: Stream, target: String) -> Self {
+        Self { stream, frames: FrameBuffer::new(), out: BytesMut::new(), target }
+    }
+
+    /// Reads once, as much as there is. Cancel-safe.
+    pub(super) async fn fill(&mut self) -> Result<(), ConnectError> {
+        match self.stream.read_buf(self.frames.space()).await {
+            Ok(0) => Err(self.broken(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the server closed the connection",
+            ))),
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.broken(error)),
+        }
+    }
+
+    /// The next message, or `None` if it is not there whole.
+    pub(super) fn take(&mut self) -> Result<Option<Frame>, ConnectError> {
+        self.frames.next_frame().map_err(|error| self.unexpected(error.to_string()))
+    }
+
+    /// Waits for the next message that is not a notice or a changed parameter. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Result<Frame, ConnectError> {
+        loop {
+            match self.take()? {
+                Some(frame) if matches!(frame.kind, b'N' | b'S' | b'A') => {}
+                Some(frame) => return Ok(frame),
+                None => self.fill().await?,
+            }
+        }
+    }
+
+    /// Sends what is in `out`. Cancel-safe: what is left is sent by the next call.
+    pub(super) async fn flush(&mut self) -> Result<(), ConnectError> {
+        while !self.out.is_empty() {
+            match self.stream.write_buf(&mut self.out).await {
+                Ok(0) => return Err(self.broken(io::ErrorKind::WriteZero.into())),
+                Ok(_) => {}
+                Err(error) => return Err(self.broken(error)),
+            }
+        }
+        self.stream.flush().await.map_err(|error| self.broken(error))
+    }
+
+    /// Says goodbye and waits until the server has closed: its slot is free then.
+    pub(super) async fn close(&mut self) -> Result<(), ConnectError> {
+        postgres_protocol::message::frontend::terminate(&mut self.out);
+        self.flush().await?;
+        loop {
+            let space = self.frames.space();
+            space.clear();
+            match self.stream.read_buf(space).await {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if is_end(&error) => return Ok(()),
+                Err(error) => return Err(self.broken(error)),
+            }
+        }
+    }
+
+    pub(super) fn broken(&self, error: io::Error) -> ConnectError {
+        ConnectError::io(self.target.as_str(), error)
+    }
+
+    pub(super) fn unexpected(&self, reason: String) -> ConnectError {
+        ConnectError::protocol(self.target.as_str(), reason)
+    }
+
+    pub(super) fn reported(&self, body: &[u8]) -> ConnectError {
+        ConnectError::from_server(self.target.as_str(), ServerError::parse(body))
+    }
+}
+
+/// A server that is through with a connection may close it in any of these ways.
+fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
+}

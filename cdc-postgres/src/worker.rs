@@ -1,0 +1,321 @@
+//! The task that makes batches: first copy, joining tables, then the log.
+
+mod follow;
+mod read;
+
+use std::sync::Arc;
+
+use cdc_core::status::Phase as Doing;
+use cdc_core::{Batch, TableId};
+use tokio::sync::mpsc;
+
+use crate::acquire::{Held, Link, queue_bytes, start};
+use crate::builder::{Options, SnapshotMode};
+use crate::catalog::{publications, server};
+use crate::error::PostgresError;
+use crate::feedback::Acknowledged;
+use crate::lsn::Lsn;
+use crate::position::{Phase, Position, Read};
+use crate::publication::PublicationPlan;
+use crate::relations::Relations;
+use crate::slot::{self, NewSlot};
+use crate::snapshot::{self, Kind, SnapshotReader};
+use crate::stream::LogStream;
+
+/// How a run begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// Make the slot and copy by its snapshot.
+    MakeSlot {
+        /// The intent to make it is saved already.
+        intent_saved: bool,
+        /// Targets may hold rows of an earlier copy and are emptied first.
+        emptied: bool,
+    },
+    /// The slot is there; copy anew, and leave out of the stream what the copy shows.
+    ReadAnew,
+    /// The slot is there, and no rows are wanted.
+    Announce,
+    /// Go on from the position.
+    Follow,
+}
+
+/// Tables that were made or chosen since the last start.
+#[derive(Debug)]
+struct Joining {
+    tables: Vec<TableId>,
+    at: Lsn,
+}
+
+/// Makes batches until it is dropped or something fails.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    options: Arc<Options>,
+    held: Held,
+    /// Behind the last batch that was sent.
+    position: Position,
+    acknowledged: Acknowledged,
+    relations: Relations,
+    /// Tables that join when the log is read up to a point.
+    waiting: Option<Joining>,
+    out: mpsc::Sender<Result<Batch, PostgresError>>,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        options: Arc<Options>,
+        held: Held,
+        position: Position,
+        acknowledged: Acknowledged,
+        out: mpsc::Sender<Result<Batch, PostgresError>>,
+    ) -> Self {
+        Worker {
+            options,
+            held,
+            position,
+            acknowledged,
+            relations: Relations::default(),
+            waiting: None,
+            out,
+        }
+    }
+
+    /// Runs until it fails; the failure is the last thing that is sent.
+    pub(crate) async fn run(mut self, begin: Begin) {
+        let out = self.out.clone();
+        if let Err(error) = self.work(begin).await {
+            // Nobody waits for it when the source was dropped.
+            let _ = out.send(Err(error)).await;
+        }
+    }
+
+    async fn work(&mut self, begin: Begin) -> Result<(), PostgresError> {
+        let mut stream = None;
+        match begin {
+            Begin::MakeSlot { intent_saved, emptied } => {
+                if !intent_saved {
+                    self.save_and_wait().await?;
+                }
+                stream = Some(self.first_copy(emptied).await?);
+            }
+            Begin::ReadAnew => {
+                if !self.enter_tables().await?.is_empty() {
+                    self.wait_for_older_transactions().await?;
+                }
+                self.note_publications().await?;
+                self.copy_by_own_snapshot(None).await?;
+            }
+            Begin::Announce => {
+                self.enter_tables().await?;
+                self.note_publications().await?;
+                self.announce().await?;
+            }
+            Begin::Follow => self.resume_joining().await?,
+        }
+        let stream = match stream {
+            Some(stream) => stream,
+            None => self.take_stream()?,
+        };
+        self.held.context.progress.set_phase(Doing::Streaming);
+        self.follow(stream).await
+    }
+
+    async fn send(&self, batch: Batch) -> Result<(), PostgresError> {
+        self.out.send(Ok(batch)).await.map_err(|_| PostgresError::Stopped)
+    }
+
+    /// Sends the position alone, to be saved at once.
+    async fn save_now(&self) -> Result<(), PostgresError> {
+        let mut batch = Batch::empty(self.position.to_offset());
+        batch.save_now = true;
+        self.send(batch).await
+    }
+
+    /// Sends the position alone and waits until it is saved.
+    async fn save_and_wait(&self) -> Result<(), PostgresError> {
+        self.save_now().await?;
+        self.acknowledged.wait_for(&self.position).await;
+        Ok(())
+    }
+
+    fn pipeline(&self) -> &str {
+        &self.held.context.pipeline
+    }
+
+    fn publications(&self) -> Vec<String> {
+        self.options.publications(self.pipeline())
+    }
+
+    fn slot_name(&self) -> String {
+        self.options.slot_name(self.pipeline())
+    }
+
+    /// Brings our publications to the wanted set. The tables that are new in them.
+    async fn enter_tables(&mut self) -> Result<Vec<TableId>, PostgresError> {
+        let Some(plan) = &self.held.survey.plan else { return Ok(Vec::new()) };
+        let joining = plan.joining();
+        plan.apply(&self.held.sql).await?;
+        Ok(joining)
+    }
+
+    /// A change that was made before its table was published is not in the stream, whenever it is committed: a read
+    /// must wait until it shows it.
+    async fn wait_for_older_transactions(&self) -> Result<(), PostgresError> {
+        let next = snapshot::current(&self.held.sql).await?.next();
+        let progress = &self.held.context.progress;
+        slot::wait_for_open_transactions(&self.held.sql, next, "publishing new tables", progress)
+            .await
+    }
+
+    async fn note_publications(&mut self) -> Result<(), PostgresError> {
+        let names = self.publications();
+        self.position.publications = publications::oids(&self.held.sql, &names).await?;
+        Ok(())
+    }
+
+    /// Makes the slot, reads all rows by its snapshot, and starts its stream.
+    async fn first_copy(&mut self, emptied: bool) -> Result<LogStream, PostgresError> {
+        // A slot sees only publications that are older than it.
+        self.enter_tables().await?;
+        self.note_publications().await?;
+        let slot_name = self.slot_name();
+        let Link::Idle(link) = &mut self.held.link else { return Err(PostgresError::Stopped) };
+        let progress = &self.held.context.progress;
+        let NewSlot { start, snapshot } =
+            slot::create(link, &self.held.sql, &slot_name, progress).await?;
+        self.position.phase = Phase::Snapshot;
+        self.position.end = start;
+        self.save_now().await?;
+        if self.options.snapshot == SnapshotMode::Never {
+            let stream = self.start_stream().await?;
+            self.announce().await?;
+            return Ok(stream);
+        }
+        let published = self.published(None).await?;
+        let config = &self.options.config;
+        let reader = SnapshotReader::open(config, Kind::Exported(&snapshot), &published).await;
+        // The exported snapshot is imported, or useless; the stream may begin and holds the slot.
+        let stream = self.start_stream().await?;
+        match reader {
+            Ok(reader) => {
+                self.read(reader, emptied).await?;
+                self.finish_copy(None).await?;
+            }
+            Err(PostgresError::TableRewritten { table }) => {
+                tracing::warn!(%table, "the table was rewritten or truncated since the slot was made; the copy begins with a new snapshot");
+                self.copy_by_own_snapshot(None).await?;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(stream)
+    }
+
+    /// Reads tables by a snapshot of our own, after emptying them in the targets; what it shows is left out of the
+    /// stream. `None` reads all.
+    async fn copy_by_own_snapshot(
+        &mut self,
+        tables: Option<Vec<TableId>>,
+    ) -> Result<(), PostgresError> {
+        let published = self.published(tables.as_deref()).await?;
+        let reader = SnapshotReader::open(&self.options.config, Kind::Own, &published).await?;
+        let shows = reader.shows.clone();
+        self.read(reader, true).await?;
+        let read = shows.map(|(visible, until)| Read { visible, until, tables });
+        self.finish_copy(read).await
+    }
+
+    /// All rows are sent: from here on changes follow.
+    async fn finish_copy(&mut self, read: Option<Read>) -> Result<(), PostgresError> {
+        self.position.phase = Phase::Streaming;
+        self.position.copies += 1;
+        self.position.joining.clear();
+        self.position.reads.extend(read);
+        self.position.forget_passed_reads();
+        self.save_now().await
+    }
+
+    /// Reads the tables that were about to join when the run before ended; others join when the log is read up to where
+    /// it ends now, so that all sinks are at one point then.
+    async fn resume_joining(&mut self) -> Result<(), PostgresError> {
+        let Some(plan) = self.held.survey.plan.clone() else {
+            return self.note_publications().await;
+        };
+        let resumed = self.position.joining.clone();
+        let new: Vec<TableId> =
+            plan.joining().into_iter().filter(|table| !resumed.contains(table)).collect();
+        if self.options.snapshot == SnapshotMode::Never {
+            self.position.joining.clear();
+            plan.apply(&self.held.sql).await?;
+            return self.note_publications().await;
+        }
+        plan.without(&new).apply(&self.held.sql).await?;
+        self.note_publications().await?;
+        if !new.is_empty() {
+            let segment_size = self.held.survey.server.segment_size;
+            let end = server::insert_position(&self.held.sql, segment_size).await?;
+            self.waiting = Some(Joining { tables: new, at: end });
+        }
+        if !resumed.is_empty() {
+            self.wait_for_older_transactions().await?;
+            self.copy_by_own_snapshot(Some(resumed)).await?;
+        }
+        Ok(())
+    }
+
+    /// Publishes and reads the tables that wait to join. The position is between two transactions, and sent.
+    async fn join(&mut self, tables: Vec<TableId>) -> Result<(), PostgresError> {
+        let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
+        tracing::info!(tables = names.join(", "), "new tables join");
+        // Saved first: after a crash between, the tables are published and have yet to be read.
+        self.position.joining = tables.clone();
+        self.save_and_wait().await?;
+        let publication = self.options.publication_name(self.pipeline());
+        let followed = &self.held.survey.tables;
+        PublicationPlan::survey(&self.held.sql, &publication, followed)
+            .await?
+            .apply(&self.held.sql)
+            .await?;
+        self.wait_for_older_transactions().await?;
+        self.copy_by_own_snapshot(Some(tables)).await?;
+        self.held.context.progress.set_phase(Doing::Streaming);
+        Ok(())
+    }
+
+    /// The tables to read, as they are published.
+    async fn published(
+        &self,
+        tables: Option<&[TableId]>,
+    ) -> Result<Vec<publications::PublishedTable>, PostgresError> {
+        let all = self.held.survey.published(&self.held.sql, &self.publications()).await?;
+        Ok(match tables {
+            None => all,
+            Some(tables) => all.into_iter().filter(|table| tables.contains(&table.id)).collect(),
+        })
+    }
+
+    /// Starts the stream of a slot that was just made.
+    async fn start_stream(&mut self) -> Result<LogStream, PostgresError> {
+        let link = std::mem::replace(&mut self.held.link, Link::Taken);
+        let Link::Idle(link) = link else { return Err(PostgresError::Stopped) };
+        let names = self.publications();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let slot_name = self.slot_name();
+        let copy = start(*link, &slot_name, &names)
+            .await
+            .map_err(|error| crate::acquire::start_failed(error, &slot_name))?;
+        Ok(LogStream::start(
+            copy,
+            self.acknowledged.subscribe(),
+            self.held.wal_sender_timeout,
+            queue_bytes(&self.held.context),
+        ))
+    }
+
+    /// The stream that is held since the source was acquired.
+    fn take_stream(&mut self) -> Result<LogStream, PostgresError> {
+        match std::mem::replace(&mut self.held.link, Link::Taken) {
+            Link::Streaming(stream) => Ok(stream),
+            Link::Idle(_) | Link::Taken => Err(PostgresError::Stopped),
+        }
+    }
+}

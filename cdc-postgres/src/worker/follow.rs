@@ -1,0 +1,249 @@
+//! The log to batches, and idle positions while nothing comes for us.
+
+use std::time::Duration;
+
+use cdc_core::{Batch, TableId};
+use tokio::time::Instant;
+
+use super::Worker;
+use crate::acquire::start_failed;
+use crate::batch::BatchBuilder;
+use crate::catalog::{columns, publications, server, types::TypeCatalog};
+use crate::decode::Decoder;
+use crate::error::PostgresError;
+use crate::lsn::Lsn;
+use crate::pgoutput::{self, Message};
+use crate::position::Point;
+use crate::relations::{Relation, Relations};
+use crate::stream::{Chunk, LogStream};
+use crate::wire::replication::ReplicationMessage;
+
+/// Idle positions are sent, and the publications looked at, at most this often.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The state of following.
+struct Following {
+    decoder: Decoder,
+    batch: BatchBuilder,
+    types: TypeCatalog,
+    /// Behind the last batch that was sent.
+    sent: Point,
+    /// When the catalog was last looked at, and where the log was then.
+    looked_at: Option<Instant>,
+    seen: Lsn,
+}
+
+impl Worker {
+    /// Follows the log until something fails.
+    pub(super) async fn follow(&mut self, mut stream: LogStream) -> Result<(), PostgresError> {
+        let relations: Relations = std::mem::take(&mut self.relations);
+        let database = self.held.survey.server.database.as_str().into();
+        let position = self.position.clone();
+        let decoder = Decoder::new(database, position, relations).map_err(|error| {
+            PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() }
+        })?;
+        let mut state = Following {
+            decoder,
+            batch: BatchBuilder::new(self.held.context.limits),
+            types: TypeCatalog::default(),
+            sent: self.position.point(),
+            looked_at: None,
+            seen: self.position.end,
+        };
+        self.join_waiting(&mut state).await?;
+        loop {
+            let wake = state.wake_at();
+            tokio::select! {
+                biased;
+                chunk = stream.next() => match chunk {
+                    Some(Ok(chunk)) => self.take(&mut state, chunk).await?,
+                    Some(Err(error)) => return Err(self.stream_failed(error, &state).await),
+                    None => return Err(PostgresError::StreamEnded),
+                },
+                () = sleep_until(wake), if wake.is_some() => {}
+            }
+            if state.batch.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
+                self.flush(&mut state).await?;
+            }
+            if state.wants_idle() && state.next_look() <= Instant::now() {
+                self.look(&mut state).await?;
+                self.position = state.decoder.position().clone();
+                state.sent = self.position.point();
+                self.send(Batch::empty(self.position.to_offset())).await?;
+            }
+        }
+    }
+
+    /// Lets tables join that wait for the log to be read up to a point.
+    async fn join_waiting(&mut self, state: &mut Following) -> Result<(), PostgresError> {
+        if self.waiting.is_none() || state.decoder.in_transaction() {
+            return Ok(());
+        }
+        let reached = state.decoder.position().point().lsn;
+        if self.waiting.as_ref().is_none_or(|joining| reached < joining.at) {
+            return Ok(());
+        }
+        let Some(joining) = self.waiting.take() else { return Ok(()) };
+        if !state.batch.is_empty() {
+            self.flush(state).await?;
+        }
+        self.position = state.decoder.position().clone();
+        self.join(joining.tables).await?;
+        state.sent = self.position.point();
+        state.decoder.relations.take_announced(&mut self.relations);
+        state.decoder.join(self.position.clone());
+        Ok(())
+    }
+
+    async fn take(&mut self, state: &mut Following, chunk: Chunk) -> Result<(), PostgresError> {
+        for message in chunk.messages {
+            match message {
+                ReplicationMessage::Keepalive { end, .. } => state.decoder.advance(end),
+                ReplicationMessage::XLogData { start, data, .. } => {
+                    let message = pgoutput::decode(data, false)
+                        .map_err(|source| PostgresError::Decode { position: start, source })?;
+                    self.take_message(state, message, start).await?;
+                }
+            }
+            self.join_waiting(state).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_message(
+        &mut self,
+        state: &mut Following,
+        message: Message,
+        at: Lsn,
+    ) -> Result<(), PostgresError> {
+        match &message {
+            Message::Relation(relation) => return self.describe(state, relation, at).await,
+            Message::Type(named) => {
+                let name = match named.namespace.as_str() {
+                    "" => named.name.clone(),
+                    namespace => format!("{namespace}.{}", named.name),
+                };
+                state.types.name(named.id, name);
+                return Ok(());
+            }
+            _ => {}
+        }
+        let ends_transaction = matches!(message, Message::Commit(_));
+        let batch = &mut state.batch;
+        state.decoder.decode(message, at, &mut |event| batch.push(event))?;
+        if ends_transaction && let Some(time) = state.decoder.position().last.commit_time_us {
+            self.held.context.progress.set_last_commit(time);
+        }
+        if state.batch.is_full() {
+            self.flush(state).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what has come so far.
+    async fn flush(&mut self, state: &mut Following) -> Result<(), PostgresError> {
+        // From PostgreSQL 18 on a publication that is gone is no error of the server: nothing comes any more.
+        if self.held.sql.server_version() >= 180_000 && state.next_look() <= Instant::now() {
+            self.look(state).await?;
+        }
+        self.position = state.decoder.position().clone();
+        state.sent = self.position.point();
+        let ends_transaction = !state.decoder.in_transaction();
+        let batch = state.batch.take(self.position.to_offset(), ends_transaction);
+        self.send(batch).await
+    }
+
+    /// Puts together what the log and the catalog say of a table.
+    async fn describe(
+        &mut self,
+        state: &mut Following,
+        message: &pgoutput::Relation,
+        at: Lsn,
+    ) -> Result<(), PostgresError> {
+        let sql = &self.held.sql;
+        state.types.load(sql, message.columns.iter().map(|column| column.type_id)).await?;
+        let catalog = columns::columns(sql, message.id).await?.unwrap_or_default();
+        let id = TableId::new(message.namespace.as_str(), message.name.as_str());
+        let wanted = self.held.survey.wants(&self.options, &id);
+        // A Relation has no position of its own.
+        let at = if at == Lsn::ZERO { state.decoder.position().point().lsn } else { at };
+        let relation = Relation::new(message, &catalog, &state.types, wanted, at)?;
+        state.decoder.relations.insert(message.id, relation);
+        Ok(())
+    }
+
+    /// Looks whether the publications are still there, and how far the log goes.
+    async fn look(&self, state: &mut Following) -> Result<(), PostgresError> {
+        let names = self.publications();
+        let found = publications::oids(&self.held.sql, &names).await?;
+        for (name, oid) in &self.position.publications {
+            let what = match found.iter().find(|(there, _)| there == name) {
+                Some((_, there)) if there == oid => continue,
+                Some(_) => "was dropped and made again",
+                None => "was dropped",
+            };
+            return Err(PostgresError::Publication {
+                publication: name.clone(),
+                what,
+                position: state.seen,
+                slot: self.slot_name(),
+            });
+        }
+        let segment_size = self.held.survey.server.segment_size;
+        let end = server::insert_position(&self.held.sql, segment_size).await?;
+        let reached = state.decoder.position().point().lsn;
+        self.held.context.progress.set_lag_bytes(end.0.saturating_sub(reached.0));
+        state.looked_at = Some(Instant::now());
+        state.seen = reached;
+        Ok(())
+    }
+
+    /// What an error of the stream means.
+    async fn stream_failed(
+        &self,
+        error: cdc_pgconn::ConnectError,
+        state: &Following,
+    ) -> PostgresError {
+        let publication =
+            error.server().filter(|server| server.code == "42704").and_then(|server| {
+                let names = self.publications();
+                names.into_iter().find(|name| server.message.contains(&format!("\"{name}\"")))
+            });
+        let Some(publication) = publication else { return start_failed(error, &self.slot_name()) };
+        let there = publications::oids(&self.held.sql, std::slice::from_ref(&publication)).await;
+        let what = match there {
+            Ok(there) if !there.is_empty() => "was made after the position that the slot reads",
+            _ => "was dropped",
+        };
+        PostgresError::Publication {
+            publication,
+            what,
+            position: state.decoder.position().end,
+            slot: self.slot_name(),
+        }
+    }
+}
+
+impl Following {
+    /// There is a later position and no event that would carry it.
+    fn wants_idle(&self) -> bool {
+        self.batch.is_empty()
+            && !self.decoder.in_transaction()
+            && self.decoder.position().point() > self.sent
+    }
+
+    fn next_look(&self) -> Instant {
+        self.looked_at.map_or_else(Instant::now, |at| at + LOOK_INTERVAL)
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        self.batch.deadline().or_else(|| self.wants_idle().then(|| self.next_look()))
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

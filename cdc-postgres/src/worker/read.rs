@@ -1,0 +1,174 @@
+//! Rows of a snapshot to batches.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cdc_core::status::Phase as Doing;
+use cdc_core::{Change, ChangeEvent, Destination, Origin, Row, SnapshotMark, TransactionOrigin};
+
+use super::Worker;
+use crate::batch::BatchBuilder;
+use crate::error::PostgresError;
+use crate::snapshot::{SnapshotReader, SnapshotTable};
+
+/// A row that waits until it is known whether another follows.
+struct Waiting {
+    table: usize,
+    row: Row,
+    first_in_table: bool,
+}
+
+impl Worker {
+    /// Sends all tables of a snapshot: their schemas, then, where targets are to be emptied, truncates, then the rows.
+    pub(super) async fn read(
+        &mut self,
+        reader: SnapshotReader,
+        emptied: bool,
+    ) -> Result<(), PostgresError> {
+        let progress = self.held.context.progress.clone();
+        progress.set_phase(Doing::Snapshot);
+        let total = u64::try_from(reader.tables.len()).unwrap_or(u64::MAX);
+        progress.set_snapshot_tables(0, total);
+        let mut rows = SnapshotEvents::new(self, &reader.tables);
+        let mut batch = BatchBuilder::new(self.held.context.limits);
+        for table in &reader.tables {
+            self.relations.announce(&table.id, &table.schema);
+            batch.push(rows.of_table(table, Change::table(Arc::clone(&table.schema))));
+            if emptied {
+                batch.push(rows.of_table(table, Change::truncate(Arc::clone(&table.schema))));
+            }
+        }
+        for (index, table) in reader.tables.iter().enumerate() {
+            let mut lines = reader.rows(table).await?;
+            let mut first_in_table = true;
+            let mut counted = 0u64;
+            while let Some(line) = lines.next().await? {
+                let row = table.row(&line, self.position.end)?;
+                let last_of_table = first_in_table;
+                if let Some(event) =
+                    rows.next(Waiting { table: index, row, first_in_table }, last_of_table)
+                {
+                    batch.push(event);
+                }
+                first_in_table = false;
+                counted += 1;
+                if batch.is_full() {
+                    progress.add_snapshot_rows(std::mem::take(&mut counted));
+                    self.send(batch.take(self.position.to_offset(), false)).await?;
+                }
+            }
+            progress.add_snapshot_rows(counted);
+            progress.set_snapshot_tables(u64::try_from(index + 1).unwrap_or(total), total);
+        }
+        if let Some(event) = rows.last() {
+            batch.push(event);
+        }
+        if !batch.is_empty() {
+            self.send(batch.take(self.position.to_offset(), true)).await?;
+        }
+        drop(rows);
+        reader.close().await
+    }
+
+    /// Sends the schemas of all tables and no rows.
+    pub(super) async fn announce(&mut self) -> Result<(), PostgresError> {
+        let published = self.published(None).await?;
+        let config = &self.options.config;
+        let reader = SnapshotReader::open(config, crate::snapshot::Kind::Own, &published).await?;
+        let rows = SnapshotEvents::new(self, &reader.tables);
+        let mut batch = BatchBuilder::new(self.held.context.limits);
+        for table in &reader.tables {
+            self.relations.announce(&table.id, &table.schema);
+            batch.push(rows.of_table(table, Change::table(Arc::clone(&table.schema))));
+        }
+        if !batch.is_empty() {
+            self.send(batch.take(self.position.to_offset(), true)).await?;
+        }
+        drop(rows);
+        reader.close().await?;
+        self.finish_copy(None).await
+    }
+}
+
+/// Makes events of rows, each marked by its place: it holds one row back to know the last.
+struct SnapshotEvents<'a> {
+    tables: &'a [SnapshotTable],
+    destinations: Vec<Destination>,
+    transaction: Arc<TransactionOrigin>,
+    waiting: Option<Waiting>,
+    index: u64,
+    any: bool,
+}
+
+impl<'a> SnapshotEvents<'a> {
+    fn new(worker: &Worker, tables: &'a [SnapshotTable]) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+        let start = worker.position.point().lsn.0;
+        SnapshotEvents {
+            tables,
+            destinations: tables.iter().map(|table| Destination::of_table(&table.id)).collect(),
+            transaction: Arc::new(TransactionOrigin {
+                connector: "postgresql",
+                database: worker.held.survey.server.database.as_str().into(),
+                id: None,
+                commit_time_us: now.and_then(|now| i64::try_from(now.as_micros()).ok()),
+                position: [start, worker.position.copies + 1],
+                previous_commit: None,
+                replicated_from: None,
+            }),
+            waiting: None,
+            index: 0,
+            any: false,
+        }
+    }
+
+    fn origin(&self, table: &SnapshotTable, mark: SnapshotMark) -> Origin {
+        Origin {
+            transaction: Arc::clone(&self.transaction),
+            index: self.index,
+            log_position: self.transaction.position[0],
+            table: Some(Arc::clone(&table.id)),
+            snapshot: mark,
+            shown_by_snapshot: false,
+            batch: 0,
+        }
+    }
+
+    fn of_table(&self, table: &SnapshotTable, change: Change) -> ChangeEvent {
+        let origin = self.origin(table, SnapshotMark::Row);
+        ChangeEvent::change(Destination::of_table(&table.id), change, origin)
+    }
+
+    /// Takes a row and gives the one before it.
+    fn next(&mut self, row: Waiting, begins_table: bool) -> Option<ChangeEvent> {
+        let before = self.waiting.replace(row);
+        before.and_then(|row| self.event(row, begins_table, false))
+    }
+
+    /// The last row of all.
+    fn last(&mut self) -> Option<ChangeEvent> {
+        let row = self.waiting.take()?;
+        self.event(row, true, true)
+    }
+
+    fn event(&mut self, row: Waiting, last_in_table: bool, last: bool) -> Option<ChangeEvent> {
+        let mark = if last {
+            SnapshotMark::Last
+        } else if !self.any {
+            SnapshotMark::First
+        } else if last_in_table {
+            SnapshotMark::LastInTable
+        } else if row.first_in_table {
+            SnapshotMark::FirstInTable
+        } else {
+            SnapshotMark::Row
+        };
+        self.any = true;
+        let table = self.tables.get(row.table)?;
+        let destination = self.destinations.get(row.table)?.clone();
+        let event =
+            ChangeEvent::change(destination, Change::read(row.row), self.origin(table, mark));
+        self.index += 1;
+        Some(event)
+    }
+}

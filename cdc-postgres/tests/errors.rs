@@ -1,0 +1,279 @@
+//! What is wrong is said in one line with a remedy.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use cdc_core::{Error, ErrorKind, Offset, Source as _};
+use cdc_postgres::PostgresSource;
+use support::{Copy, TestDatabase, context};
+
+fn configuration(error: &Error, parts: &[&str]) {
+    let text = error.to_string();
+    assert_eq!(error.kind(), ErrorKind::Configuration, "{text}");
+    assert!(!text.contains('\n'), "{text}");
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in {text:?}");
+    }
+}
+
+async fn acquire_error(source: cdc_postgres::PostgresSourceBuilder) -> Error {
+    source.build().unwrap().acquire(&context(false)).await.unwrap_err()
+}
+
+/// A copy that has caught up and is closed.
+async fn followed(database: &TestDatabase) -> Copy {
+    let mut copy = Copy::new(database.source());
+    copy.start().await.unwrap();
+    copy.catch_up().await.unwrap();
+    copy.source.close().await.unwrap();
+    copy
+}
+
+fn slot(database: &TestDatabase) -> String {
+    format!("cdc_test_{}", database.name)
+}
+
+/// The target's offset with one key under `cdc` replaced.
+fn with(copy: &Copy, key: &str, value: serde_json::Value) -> Offset {
+    let mut map = copy.target.offset.as_ref().unwrap().as_map().clone();
+    map["cdc"][key] = value;
+    Offset::new(map)
+}
+
+#[tokio::test]
+async fn wrong_password_database_and_host() {
+    let Some(database) = TestDatabase::create().await else { return };
+    let config = database.config.clone();
+    let error = acquire_error(PostgresSource::builder(config.clone().with_password("wrong"))).await;
+    configuration(&error, &["password"]);
+    let error =
+        acquire_error(PostgresSource::builder(config.with_database("no_such_database"))).await;
+    configuration(&error, &["no_such_database"]);
+    let error =
+        acquire_error(PostgresSource::builder("postgres://app@no-such-host.invalid/shop")).await;
+    assert!(error.is_transient() && error.is_unreachable(), "{error}");
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_role_without_rights_learns_all_that_it_lacks() {
+    let Some(database) = TestDatabase::create().await else { return };
+    let role = format!("weak_{}", database.name);
+    database
+        .run(&format!(
+            "CREATE TABLE t (id int PRIMARY KEY); CREATE ROLE {role} LOGIN PASSWORD 'weak'"
+        ))
+        .await;
+    let user =
+        format!("postgres://{role}:weak@127.0.0.1:{}/{}", database.config.port(), database.name);
+    let error = acquire_error(PostgresSource::builder(user.as_str())).await;
+    configuration(
+        &error,
+        &[
+            "prerequisites are not met",
+            &format!("ALTER ROLE \"{role}\" REPLICATION"),
+            "GRANT CREATE ON DATABASE",
+            "does not own public.t",
+            "GRANT SELECT ON \"public\".\"t\"",
+        ],
+    );
+    assert!(!error.to_string().contains("weak@"), "{error}");
+    database.run(&format!("DROP ROLE {role}")).await;
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn sql_ascii_is_refused() {
+    let Some(database) = TestDatabase::create_with(
+        "ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'",
+    )
+    .await
+    else {
+        return;
+    };
+    configuration(&acquire_error(database.source()).await, &["SQL_ASCII", "UTF8"]);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_table_that_is_named_and_missing() {
+    let Some(database) = TestDatabase::create().await else { return };
+    database.run("CREATE UNLOGGED TABLE fast (id int PRIMARY KEY)").await;
+    let source = database.source().tables(["public.nothing", "public.fast"]);
+    let error = acquire_error(source).await;
+    configuration(
+        &error,
+        &["no table public.nothing", "public.fast cannot be followed", "UNLOGGED"],
+    );
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_slot_without_offset_or_intent_is_refused_and_can_be_adopted() {
+    let Some(database) = TestDatabase::create().await else { return };
+    database.run("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)").await;
+    let mut copy = followed(&database).await;
+    copy.target = support::Target::default();
+    copy.kill(database.source()).await;
+    let error = copy.start().await.unwrap_err();
+    configuration(&error, &[&slot(&database), ".adopt_slot(true)", "pg_drop_replication_slot"]);
+    database.run("INSERT INTO t VALUES (2); DELETE FROM t WHERE id = 1").await;
+    copy.kill(database.source().adopt_slot(true)).await;
+    copy.start().await.unwrap();
+    copy.catch_up().await.unwrap();
+    copy.source.close().await.unwrap();
+    copy.assert_equal(&database).await;
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_missing_slot_with_an_offset() {
+    let Some(database) = TestDatabase::create().await else { return };
+    let mut copy = followed(&database).await;
+    database.run(&format!("SELECT pg_drop_replication_slot('{}')", slot(&database))).await;
+    copy.kill(database.source()).await;
+    configuration(
+        &copy.start().await.unwrap_err(),
+        &[&slot(&database), "does not exist", "new copy"],
+    );
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_slot_that_is_ahead_of_the_offset() {
+    let Some(database) = TestDatabase::create().await else { return };
+    database.run("CREATE TABLE t (id int PRIMARY KEY)").await;
+    let mut copy = followed(&database).await;
+    database.run("INSERT INTO t VALUES (1)").await;
+    let advance =
+        format!("SELECT pg_replication_slot_advance('{}', pg_current_wal_lsn())", slot(&database));
+    database.run(&advance).await;
+    copy.kill(database.source()).await;
+    configuration(&copy.start().await.unwrap_err(), &["has advanced to", "are lost"]);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn another_system_another_slot_and_another_timeline() {
+    let Some(database) = TestDatabase::create().await else { return };
+    let mut copy = followed(&database).await;
+    let good = copy.target.offset.clone();
+    for (key, value, part) in [
+        ("system", serde_json::json!("42"), "system identifier"),
+        ("slot", serde_json::json!("other"), ".slot_name(\"other\")"),
+        ("timeline", serde_json::json!(7), "timeline"),
+    ] {
+        copy.target.offset = Some(with(&copy, key, value));
+        copy.kill(database.source()).await;
+        configuration(&copy.start().await.unwrap_err(), &[part]);
+        copy.target.offset = good.clone();
+    }
+    copy.target.offset = Some(r#"{"file":"binlog.000001","pos":4}"#.parse().unwrap());
+    copy.kill(database.source()).await;
+    copy.source.acquire(&copy.context).await.unwrap();
+    let error = copy.source.start(copy.target.offset.clone()).await.unwrap_err();
+    configuration(&error, &["not an offset of the PostgreSQL source"]);
+    copy.source.close().await.unwrap();
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_publication_dropped_at_rest_or_made_again() {
+    let Some(database) = TestDatabase::create().await else { return };
+    database.run("CREATE TABLE t (id int PRIMARY KEY)").await;
+    let mut copy = followed(&database).await;
+    let name = slot(&database);
+    database.run(&format!("DROP PUBLICATION {name}")).await;
+    copy.kill(database.source()).await;
+    configuration(&copy.start().await.unwrap_err(), &[&name, "dropped"]);
+    database.run(&format!("CREATE PUBLICATION {name} FOR TABLE t")).await;
+    copy.kill(database.source()).await;
+    configuration(&copy.start().await.unwrap_err(), &[&name, "dropped and made again"]);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_publication_dropped_while_running() {
+    let Some(database) = TestDatabase::create().await else { return };
+    database.run("CREATE TABLE t (id int PRIMARY KEY)").await;
+    let mut copy = Copy::new(database.source());
+    copy.start().await.unwrap();
+    copy.catch_up().await.unwrap();
+    let name = slot(&database);
+    database.run(&format!("DROP PUBLICATION {name}; INSERT INTO t VALUES (1)")).await;
+    configuration(&copy.until_error().await, &[&name, "was dropped", "may be missing after"]);
+    copy.source.close().await.unwrap();
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_publication_made_after_the_slot() {
+    let Some(database) = TestDatabase::create().await else { return };
+    database.run("CREATE TABLE t (id int PRIMARY KEY)").await;
+    let make =
+        format!("SELECT pg_create_logical_replication_slot('{}', 'pgoutput')", slot(&database));
+    database.run(&make).await;
+    database.run("INSERT INTO t VALUES (1)").await;
+    database.run("CREATE PUBLICATION late FOR TABLE t").await;
+    let source = || {
+        database
+            .source()
+            .slot_name(slot(&database))
+            .create_slot(false)
+            .publication_name("late")
+            .create_publication(false)
+    };
+    let mut copy = Copy::new(source());
+    copy.start().await.unwrap();
+    if database.sql.server_version() < 180_000 {
+        configuration(&copy.until_error().await, &["late", "was made after"]);
+    } else {
+        // The server leaves out what it cannot know; the copy has it.
+        copy.catch_up().await.unwrap();
+    }
+    copy.source.close().await.unwrap();
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_slot_of_another_plugin() {
+    let Some(database) = TestDatabase::create().await else { return };
+    database
+        .run(&format!(
+            "SELECT pg_create_logical_replication_slot('{}', 'test_decoding')",
+            slot(&database)
+        ))
+        .await;
+    configuration(&acquire_error(database.source()).await, &["test_decoding", "pgoutput"]);
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn a_row_that_a_filter_lets_in_without_its_toast_value() {
+    let Some(database) = TestDatabase::create().await else { return };
+    if database.sql.server_version() < 150_000 {
+        return database.drop().await;
+    }
+    database
+        .run(
+            "CREATE TABLE t (id int PRIMARY KEY, visible bool, large text, UNIQUE (id, visible));
+             ALTER TABLE t ALTER large SET STORAGE EXTERNAL, ALTER visible SET NOT NULL;
+             ALTER TABLE t REPLICA IDENTITY USING INDEX t_id_visible_key;
+             INSERT INTO t VALUES (1, false, repeat('x', 10000)), (2, true, 'short');
+             CREATE PUBLICATION filtered FOR TABLE t WHERE (visible)",
+        )
+        .await;
+    let mut copy =
+        Copy::new(database.source().publication_name("filtered").create_publication(false));
+    copy.start().await.unwrap();
+    copy.catch_up().await.unwrap();
+    assert_eq!(copy.target.of("public.t", cdc_core::Operation::Read).len(), 1);
+    database.run("UPDATE t SET visible = true WHERE id = 1").await;
+    let error = copy.until_error().await;
+    assert_eq!(error.kind(), ErrorKind::Data);
+    assert!(error.to_string().contains("public.t.large"), "{error}");
+    assert!(error.to_string().contains("REPLICA IDENTITY FULL"), "{error}");
+    copy.source.close().await.unwrap();
+    database.drop().await;
+}

@@ -1,0 +1,331 @@
+//! A database for each test, and a consumer that keeps what a target would.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use cdc_core::status::Progress;
+use cdc_core::{
+    Batch, BatchLimits, Change, ChangeEvent, Coverage, Error, Offset, Operation, Payload, Row,
+    Source, SourceContext,
+};
+use cdc_pgconn::{ConnectConfig, Session, SqlClient, connect_sql};
+use cdc_postgres::{PostgresSource, PostgresSourceBuilder};
+
+/// How long anything may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A database of its own; dropped at the end of the test by [`TestDatabase::drop`].
+pub(crate) struct TestDatabase {
+    pub(crate) config: ConnectConfig,
+    pub(crate) name: String,
+    pub(crate) sql: SqlClient,
+    admin: SqlClient,
+}
+
+impl TestDatabase {
+    /// Makes a database; `None`, after saying so, without a server.
+    pub(crate) async fn create() -> Option<Self> {
+        Self::create_with("").await
+    }
+
+    /// Makes a database with options of CREATE DATABASE.
+    pub(crate) async fn create_with(options: &str) -> Option<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let Ok(url) = std::env::var("CDC_TEST_POSTGRES_URL") else {
+            println!("skipped: CDC_TEST_POSTGRES_URL is not set");
+            return None;
+        };
+        let server: ConnectConfig = url.parse().unwrap();
+        let admin = connect_sql(&server, &Session::default()).await.unwrap();
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("cdc_test_{}_{number}", std::process::id());
+        admin.batch_execute(&format!("CREATE DATABASE {name} {options}")).await.unwrap();
+        let config = server.with_database(name.as_str());
+        let sql = connect_sql(&config, &Session::default()).await.unwrap();
+        Some(TestDatabase { config, name, sql, admin })
+    }
+
+    /// Runs statements.
+    pub(crate) async fn run(&self, statements: &str) {
+        if let Err(error) = self.sql.batch_execute(statements).await {
+            panic!("{}: {statements}", self.sql.error(error));
+        }
+    }
+
+    /// One text of one row.
+    pub(crate) async fn text(&self, query: &str) -> Option<String> {
+        self.sql.query_one(query, &[]).await.unwrap().get(0)
+    }
+
+    /// Another session.
+    pub(crate) async fn session(&self) -> SqlClient {
+        connect_sql(&self.config, &Session::default()).await.unwrap()
+    }
+
+    /// A source of this database.
+    pub(crate) fn source(&self) -> PostgresSourceBuilder {
+        PostgresSource::builder(self.config.clone())
+    }
+
+    /// Drops slots and database.
+    pub(crate) async fn drop(self) {
+        let TestDatabase { name, sql, admin, .. } = self;
+        drop(sql);
+        for _ in 0..100 {
+            let dropped = admin
+                .batch_execute(&format!(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid(); \
+                     SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '{name}'; \
+                     DROP DATABASE IF EXISTS {name}"
+                ))
+                .await;
+            // Statements of one message are one transaction, in which DROP DATABASE cannot run.
+            if dropped.is_err() {
+                let _ = admin
+                    .batch_execute(&format!(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+                    ))
+                    .await;
+                let _ = admin
+                    .batch_execute(&format!(
+                        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '{name}'"
+                    ))
+                    .await;
+                if admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name}")).await.is_ok() {
+                    return;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// What a pipeline would tell the source.
+pub(crate) fn context(wait: bool) -> SourceContext {
+    SourceContext {
+        pipeline: "test".into(),
+        limits: BatchLimits::default(),
+        wait,
+        progress: Progress::default(),
+    }
+}
+
+/// Rows by table: by key, or with a count where there is none.
+pub(crate) type Tables = BTreeMap<String, BTreeMap<String, u64>>;
+
+/// A target that commits its offset with the data, in memory.
+#[derive(Default)]
+pub(crate) struct Target {
+    pub(crate) tables: BTreeMap<String, TargetTable>,
+    pub(crate) offset: Option<Offset>,
+    /// Every event that was taken, in order.
+    pub(crate) events: Vec<ChangeEvent>,
+}
+
+/// A table of a target.
+#[derive(Default)]
+pub(crate) struct TargetTable {
+    keyed: BTreeMap<String, Row>,
+    keyless: Vec<Row>,
+}
+
+impl Target {
+    /// Takes a batch as a transactional sink does.
+    pub(crate) fn commit(&mut self, batch: Batch, coverage: &dyn Coverage) {
+        for event in batch.events {
+            if coverage.covers(event.origin()) {
+                continue;
+            }
+            if let Payload::Change(change) = &event.value {
+                self.apply(event.destination.as_str(), change);
+            }
+            self.events.push(event);
+        }
+        self.offset = Some(batch.offset);
+    }
+
+    fn apply(&mut self, name: &str, change: &Change) {
+        let table = self.tables.entry(name.to_owned()).or_default();
+        let key =
+            |row: &Row| row.key().map(|key| format!("{:?}", key.values().collect::<Vec<_>>()));
+        match change.operation {
+            Operation::Table => {}
+            Operation::Truncate => {
+                table.keyed.clear();
+                table.keyless.clear();
+            }
+            Operation::Read | Operation::Create => {
+                let row = change.after.clone().unwrap();
+                match key(&row) {
+                    Some(key) => {
+                        let old = table.keyed.insert(key, row);
+                        assert!(old.is_none(), "{name}: a row was inserted twice");
+                    }
+                    None => table.keyless.push(row),
+                }
+            }
+            Operation::Update => {
+                let Some(new_key) = change.key() else {
+                    let before = change.before.clone().unwrap();
+                    let at = table.keyless.iter().position(|row| *row == before).unwrap();
+                    table.keyless[at] = change.completed_after().unwrap();
+                    return;
+                };
+                let old_key = change.old_key().unwrap_or_else(|| new_key.clone());
+                let text = |key: &Row| format!("{:?}", key.values().collect::<Vec<_>>());
+                let mut old = table
+                    .keyed
+                    .remove(&text(&old_key))
+                    .unwrap_or_else(|| panic!("{name}: no row {old_key:?} to update"));
+                let after = change.completed_after().unwrap();
+                let mut values = Vec::new();
+                for (index, field) in after.schema().fields().iter().enumerate() {
+                    let value = after.value(index).unwrap();
+                    values.push(if value.is_unavailable() {
+                        let at = old.schema().index_of(&field.name).unwrap();
+                        old.value(at).unwrap()
+                    } else {
+                        value
+                    });
+                }
+                old = Row::new(Arc::clone(after.schema()), values).unwrap();
+                table.keyed.insert(text(&new_key), old);
+            }
+            Operation::Delete => {
+                let before = change.before.clone().unwrap();
+                match key(&before) {
+                    Some(key) => {
+                        let old = table.keyed.remove(&key);
+                        assert!(old.is_some(), "{name}: no row {key} to delete");
+                    }
+                    None => {
+                        let at = table.keyless.iter().position(|row| *row == before).unwrap();
+                        table.keyless.remove(at);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Everything, in a form that compares.
+    pub(crate) fn contents(&self) -> Tables {
+        self.tables
+            .iter()
+            .map(|(name, table)| {
+                let mut rows = BTreeMap::new();
+                for row in table.keyed.values().chain(&table.keyless) {
+                    *rows.entry(format!("{:?}", row.values().collect::<Vec<_>>())).or_default() +=
+                        1;
+                }
+                (name.clone(), rows)
+            })
+            .collect()
+    }
+
+    /// Events of one operation on one table.
+    pub(crate) fn of(&self, name: &str, operation: Operation) -> Vec<&ChangeEvent> {
+        self.events
+            .iter()
+            .filter(|event| {
+                event.destination.as_str() == name && event.operation() == Some(operation)
+            })
+            .collect()
+    }
+}
+
+/// A source with its target: what a pipeline does, in small.
+pub(crate) struct Copy {
+    pub(crate) source: PostgresSource,
+    pub(crate) target: Target,
+    pub(crate) context: SourceContext,
+    coverage: Option<Box<dyn Coverage>>,
+}
+
+impl Copy {
+    pub(crate) fn new(builder: PostgresSourceBuilder) -> Self {
+        Copy {
+            source: builder.build().unwrap(),
+            target: Target::default(),
+            context: context(false),
+            coverage: None,
+        }
+    }
+
+    /// Acquires and starts at the target's offset.
+    pub(crate) async fn start(&mut self) -> Result<(), Error> {
+        self.source.acquire(&self.context).await?;
+        let offset = self.target.offset.clone();
+        self.coverage = Some(self.source.positions().coverage(offset.as_ref()).unwrap());
+        self.source.start(offset).await
+    }
+
+    /// Takes one batch, commits and acknowledges it.
+    pub(crate) async fn step(&mut self) -> Result<(), Error> {
+        let batch = self.source.next_batch().await?.expect("a batch");
+        self.target.commit(batch, self.coverage.as_deref().unwrap());
+        self.source.acknowledger().acknowledge(self.target.offset.as_ref().unwrap());
+        Ok(())
+    }
+
+    /// Goes on until all that is committed now has arrived.
+    pub(crate) async fn catch_up(&mut self) -> Result<(), Error> {
+        let end = self.source.end_of_log().await?;
+        self.until(|copy| {
+            let positions = copy.source.positions();
+            copy.target.offset.as_ref().is_some_and(|offset| {
+                positions.compare(offset, &end).unwrap().is_some_and(|order| order.is_ge())
+            })
+        })
+        .await
+    }
+
+    /// Goes on until something holds.
+    pub(crate) async fn until(&mut self, done: impl Fn(&Copy) -> bool) -> Result<(), Error> {
+        tokio::time::timeout(PATIENCE, async {
+            while !done(self) {
+                self.step().await?;
+            }
+            Ok(())
+        })
+        .await
+        .unwrap_or_else(|_| panic!("not within {PATIENCE:?}; offset {:?}", self.target.offset))
+    }
+
+    /// Goes on until it fails.
+    pub(crate) async fn until_error(&mut self) -> Error {
+        tokio::time::timeout(PATIENCE, async {
+            loop {
+                if let Err(error) = self.step().await {
+                    return error;
+                }
+            }
+        })
+        .await
+        .expect("an error in time")
+    }
+
+    /// Ends the source as a kill would: nothing more is sent or saved.
+    pub(crate) async fn kill(&mut self, builder: PostgresSourceBuilder) {
+        self.source = builder.build().unwrap();
+        self.coverage = None;
+    }
+
+    /// Compares the target with a fresh copy of the database.
+    pub(crate) async fn assert_equal(&self, database: &TestDatabase) {
+        let name = format!("fresh_{}", database.name);
+        let mut fresh =
+            Copy::new(database.source().slot_name(name.as_str()).publication_name(name));
+        fresh.start().await.unwrap();
+        fresh.catch_up().await.unwrap();
+        fresh.source.close().await.unwrap();
+        fresh.source.remove("test").await.unwrap();
+        let (ours, theirs) = (self.target.contents(), fresh.target.contents());
+        for (table, rows) in &theirs {
+            assert_eq!(ours.get(table), Some(rows), "{table} differs");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The PostgreSQL sink.
+
+mod catalog;
+mod dialect;
+mod error;
+mod fence;
+mod parameter;
+mod session;
+mod sink;
+mod text;
+mod types;
+
+pub use sink::{PostgresSink, PostgresSinkBuilder};

@@ -1,0 +1,584 @@
+//! What the PostgreSQL sink does with events, seen by SQL on a real server (`CDC_TEST_POSTGRES_URL`).
+#![cfg(feature = "postgres")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where something is not as it should be"
+)]
+
+mod feed;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use cdc_core::{ChangeEvent, DataType, ErrorKind, Field, NativeType, Sink, Value, ValueType};
+use cdc_pgconn::{ConnectConfig, Session, SqlClient, connect_sql};
+use cdc_sinks::{PostgresSink, TableName, TableNames};
+use feed::*;
+
+struct Target {
+    url: String,
+    sink: PostgresSink,
+    sql: SqlClient,
+}
+
+async fn connect(url: &str) -> SqlClient {
+    connect_sql(&ConnectConfig::from_url(url).unwrap(), &Session::default()).await.unwrap()
+}
+
+impl Target {
+    /// The rows of a query as text, values parted by `|`, NULL as `~`.
+    async fn rows(&self, query: &str) -> Vec<String> {
+        use tokio_postgres::SimpleQueryMessage::Row;
+        let answers = self.sql.simple_query(query).await.unwrap();
+        answers
+            .iter()
+            .filter_map(|answer| match answer {
+                Row(row) => Some(
+                    (0..row.len())
+                        .map(|at| row.get(at).unwrap_or("~"))
+                        .collect::<Vec<_>>()
+                        .join("|"),
+                ),
+                _ => None,
+            })
+            .collect()
+    }
+
+    async fn orders(&self) -> Vec<String> {
+        self.rows("SELECT id, note, document FROM orders ORDER BY id").await
+    }
+
+    async fn log(&self) -> Vec<String> {
+        self.rows("SELECT level, line FROM log ORDER BY level, line").await
+    }
+
+    async fn commit(&mut self, lsn: u64, events: Vec<ChangeEvent>) -> cdc_core::Result<()> {
+        commit(&mut self.sink, lsn, events).await
+    }
+
+    async fn execute(&self, sql: &str) {
+        self.sql.batch_execute(sql).await.unwrap();
+    }
+}
+
+/// A database of its own, made ready by these statements, with a loaded sink; `None` where there is no server.
+async fn target_with(sql: &str) -> Option<Target> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let Ok(server) = std::env::var("CDC_TEST_POSTGRES_URL") else {
+        println!("skipped: CDC_TEST_POSTGRES_URL is not set");
+        return None;
+    };
+    let database =
+        format!("cdc_sink_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    let admin = connect(&server).await;
+    admin.batch_execute(&format!("DROP DATABASE IF EXISTS {database}")).await.unwrap();
+    admin.batch_execute(&format!("CREATE DATABASE {database}")).await.unwrap();
+    let (start, _) = server.rsplit_once('/').unwrap();
+    let url = format!("{start}/{database}");
+    let client = connect(&url).await;
+    client.batch_execute(sql).await.unwrap();
+    let mut sink = PostgresSink::builder(&url).build().unwrap();
+    assert_eq!(load(&mut sink).await.unwrap(), None);
+    Some(Target { url, sink, sql: client })
+}
+
+macro_rules! target {
+    () => {
+        target!("")
+    };
+    ($sql:expr) => {
+        match target_with($sql).await {
+            Some(target) => target,
+            None => return,
+        }
+    };
+}
+
+#[tokio::test]
+async fn an_announced_table_exists_though_it_is_empty_in_the_schema_of_the_source() {
+    let mut target = target!();
+    let items = table(
+        "Shop.order \"items\"",
+        &["line", "order"],
+        vec![
+            Field::required("order", DataType::Int32),
+            Field::optional("price", DataType::Decimal { precision: Some(10), scale: Some(2) }),
+            Field::required("line", DataType::Int32),
+        ],
+    );
+    target.commit(1, vec![orders().announce(), log().announce(), items.announce()]).await.unwrap();
+    let tables = target
+        .rows("SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('public', 'Shop') ORDER BY 1, 2")
+        .await;
+    assert_eq!(
+        tables,
+        ["Shop|order \"items\"", "public|cdc_offsets", "public|log", "public|orders"]
+    );
+    let key = target
+        .rows("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = '\"Shop\".\"order \"\"items\"\"\"'::regclass AND contype = 'p'")
+        .await;
+    assert_eq!(key, ["PRIMARY KEY (line, \"order\")"]);
+    let row = items.create([1i32.into(), Value::Null, 2i32.into()]);
+    target.commit(2, vec![row]).await.unwrap();
+    assert_eq!(target.rows("SELECT * FROM \"Shop\".\"order \"\"items\"\"\"").await, ["1|~|2"]);
+}
+
+#[tokio::test]
+async fn rows_are_inserted_updated_patched_and_deleted() {
+    let mut target = target!();
+    let t = orders();
+    let first = vec![
+        t.announce(),
+        t.create([1i64.into(), "a".into(), "long".into()]),
+        t.create([2i64.into(), "b".into(), "long".into()]),
+        t.create([3i64.into(), Value::Null, Value::Null]),
+    ];
+    target.commit(1, first).await.unwrap();
+    let second = vec![
+        t.update([1i64.into(), "c".into(), GONE]),
+        t.update([2i64.into(), Value::Null, "new".into()]),
+        t.delete([3i64.into(), GONE, GONE]),
+        // A change that lacks columns makes no row.
+        t.update([4i64.into(), "nobody".into(), GONE]),
+        t.update([5i64.into(), GONE, "nobody".into()]),
+    ];
+    target.commit(2, second).await.unwrap();
+    assert_eq!(target.orders().await, ["1|c|long", "2|~|new"]);
+}
+
+#[tokio::test]
+async fn keys_are_moved_and_swapped_with_values_that_were_not_sent() {
+    let mut target = target!();
+    let t = orders();
+    let rows = vec![
+        t.create([1i64.into(), "one".into(), "long one".into()]),
+        t.create([2i64.into(), "two".into(), "long two".into()]),
+    ];
+    target.commit(1, rows).await.unwrap();
+    let moves = |steps: &[(i64, i64, &str)]| {
+        steps
+            .iter()
+            .map(|&(from, to, note)| {
+                t.update_from([from.into(), GONE, GONE], [to.into(), note.into(), GONE])
+            })
+            .collect::<Vec<_>>()
+    };
+    target.commit(2, moves(&[(1, 9, "one"), (2, 1, "two"), (9, 2, "one")])).await.unwrap();
+    assert_eq!(target.orders().await, ["1|two|long two", "2|one|long one"]);
+    let mut events = moves(&[(1, 2, "won"), (7, 8, "nobody")]);
+    events.push(
+        t.update_from([5i64.into(), GONE, GONE], [6i64.into(), "whole".into(), "row".into()]),
+    );
+    target.commit(3, events).await.unwrap();
+    assert_eq!(target.orders().await, ["2|won|long two", "6|whole|row"]);
+}
+
+#[tokio::test]
+async fn a_key_that_changes_in_form_alone_keeps_its_row() {
+    let mut target = target!();
+    let t = table(
+        "rates",
+        &["rate"],
+        vec![
+            Field::required("rate", DataType::DECIMAL),
+            Field::optional("document", DataType::TEXT),
+        ],
+    );
+    let rate = |text: &str| Value::Decimal(text.parse().unwrap());
+    target.commit(1, vec![t.create([rate("1.0"), "long".into()])]).await.unwrap();
+    target.commit(2, vec![t.update_from([rate("1.0"), GONE], [rate("1.00"), GONE])]).await.unwrap();
+    assert_eq!(target.rows("SELECT * FROM rates").await, ["1.00|long"]);
+}
+
+#[tokio::test]
+async fn delete_and_insert_of_a_key_leave_nothing_of_the_old_row() {
+    let mut target =
+        target!("CREATE TABLE orders (id bigint PRIMARY KEY, note text, document text, own text)");
+    let t = orders();
+    target.commit(1, vec![t.create([1i64.into(), "a".into(), "x".into()])]).await.unwrap();
+    target.execute("UPDATE orders SET own = 'kept'").await;
+    target.commit(2, vec![t.update([1i64.into(), "b".into(), "y".into()])]).await.unwrap();
+    assert_eq!(target.rows("SELECT note, own FROM orders").await, ["b|kept"]);
+    let events =
+        vec![t.delete([1i64.into(), GONE, GONE]), t.create([1i64.into(), "c".into(), Value::Null])];
+    target.commit(3, events).await.unwrap();
+    assert_eq!(target.rows("SELECT note, document, own FROM orders").await, ["c|~|~"]);
+}
+
+#[tokio::test]
+async fn truncate_empties_and_what_comes_after_it_stays() {
+    let mut target = target!();
+    let (t, l) = (orders(), log());
+    let events = vec![
+        t.create([1i64.into(), "a".into(), Value::Null]),
+        l.create([1i32.into(), "x".into()]),
+        t.truncate(),
+        l.truncate(),
+        t.create([2i64.into(), "b".into(), Value::Null]),
+    ];
+    target.commit(1, events).await.unwrap();
+    assert_eq!(target.orders().await, ["2|b|~"]);
+    assert_eq!(target.log().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn of_equal_rows_without_a_key_exactly_one_is_meant() {
+    let mut target = target!();
+    let l = log();
+    let line = |level: i32, line: Value| [level.into(), line];
+    let rows = vec![
+        l.create(line(1, "x".into())),
+        l.create(line(1, "x".into())),
+        l.create(line(1, "x".into())),
+        l.create(line(2, Value::Null)),
+        l.create(line(2, Value::Null)),
+    ];
+    target.commit(1, rows).await.unwrap();
+    let events = vec![
+        l.delete(line(1, "x".into())),
+        l.update_from(line(1, "x".into()), line(1, "y".into())),
+        l.update_from(line(2, Value::Null), line(2, "z".into())),
+        l.delete(line(9, "none".into())),
+    ];
+    target.commit(2, events).await.unwrap();
+    assert_eq!(target.log().await, ["1|x", "1|y", "2|z", "2|~"]);
+}
+
+#[tokio::test]
+async fn rows_without_a_key_are_told_apart_by_values_that_have_no_equality() {
+    let mut target = target!();
+    let (all, rows, _) = all_types();
+    let fields: Vec<Field> = all.0.fields().to_vec();
+    let keyless = table("all_types", &[], fields);
+    let events = rows.iter().map(|row| keyless.create(row.clone())).collect();
+    target.commit(1, events).await.unwrap();
+    let mut after = rows[0].clone();
+    after[0] = 10i64.into();
+    let events = vec![keyless.update_from(rows[0].clone(), after), keyless.delete(rows[1].clone())];
+    target.commit(2, events).await.unwrap();
+    assert_eq!(target.rows("SELECT id FROM all_types ORDER BY id").await, ["2", "10"]);
+}
+
+#[tokio::test]
+async fn an_added_column_follows_with_its_constant_default_and_a_type_is_widened() {
+    let mut target = target!();
+    let t = table(
+        "orders",
+        &["id"],
+        vec![
+            Field::required("id", DataType::Int32),
+            Field::optional("note", DataType::Text { max_length: Some(3), fixed: false }),
+        ],
+    );
+    target.commit(1, vec![t.create([1i32.into(), "abc".into()])]).await.unwrap();
+    let wider = table(
+        "orders",
+        &["id"],
+        vec![
+            Field::required("id", DataType::Int64),
+            Field::optional("note", DataType::TEXT),
+            Field::new("rank", ValueType::required(DataType::Int32).with_default(7i32.into())),
+        ],
+    );
+    let events = vec![
+        wider.announce(),
+        wider.create([i64::MAX.into(), "longer than three".into(), 1i32.into()]),
+        wider.announce(),
+    ];
+    target.commit(2, events).await.unwrap();
+    let rows = target.rows("SELECT * FROM orders ORDER BY id").await;
+    assert_eq!(rows, ["1|abc|7", "9223372036854775807|longer than three|1"]);
+    // A dropped column stays, and is empty in rows that come later.
+    target.execute("ALTER TABLE orders ALTER COLUMN rank SET NOT NULL").await;
+    target.commit(3, vec![t.announce(), t.create([3i32.into(), "c".into()])]).await.unwrap();
+    assert_eq!(target.rows("SELECT rank FROM orders WHERE id = 3").await, ["~"]);
+}
+
+#[tokio::test]
+async fn the_offset_is_committed_with_the_rows_and_an_older_instance_is_fenced() {
+    let mut target = target!();
+    let t = orders();
+    target.commit(7, vec![t.create([1i64.into(), "a".into(), Value::Null])]).await.unwrap();
+    let mut second = PostgresSink::builder(&target.url).build().unwrap();
+    assert_eq!(load(&mut second).await.unwrap(), Some(offset(7)));
+    let events = vec![t.create([2i64.into(), "late".into(), Value::Null])];
+    let error = target.commit(8, events).await.unwrap_err();
+    assert_error(&error, ErrorKind::Fenced, &["postgres://", "\"copy\"", "taken over"]);
+    assert_error(&target.commit(8, vec![]).await.unwrap_err(), ErrorKind::Fenced, &[]);
+    assert_eq!(target.orders().await, ["1|a|~"]);
+    commit(&mut second, 9, vec![]).await.unwrap();
+    assert_eq!(load(&mut second).await.unwrap(), Some(offset(9)));
+    second.transactional().unwrap().forget("copy").await.unwrap();
+    assert_eq!(load(&mut target.sink).await.unwrap(), None);
+    assert!(commit(&mut second, 10, vec![]).await.is_err());
+    second.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_instance_that_was_stopped_in_a_transaction_does_not_hold_up_the_next() {
+    let target = target!();
+    let stopped = connect(&target.url).await;
+    stopped.batch_execute("BEGIN; UPDATE cdc_offsets SET epoch = epoch").await.unwrap();
+    let mut second = PostgresSink::builder(&target.url).build().unwrap();
+    let loaded = tokio::time::timeout(Duration::from_secs(5), load(&mut second)).await;
+    assert_eq!(loaded.unwrap().unwrap(), None);
+    commit(&mut second, 1, vec![]).await.unwrap();
+    assert!(stopped.batch_execute("COMMIT").await.is_err());
+}
+
+#[tokio::test]
+async fn an_instance_that_was_replaced_does_not_take_the_fence_back() {
+    let mut target = target!();
+    target.commit(1, vec![orders().announce()]).await.unwrap();
+    let mut second = PostgresSink::builder(&target.url).build().unwrap();
+    assert_eq!(second.transactional().unwrap().peek("copy").await.unwrap(), Some(offset(1)));
+    // Looking alone fences nobody.
+    target.commit(2, vec![]).await.unwrap();
+    assert_eq!(load(&mut second).await.unwrap(), Some(offset(2)));
+    // As a woken process does: its connection is gone, and it starts over.
+    target.sink.close().await.unwrap();
+    let error = load(&mut target.sink).await.unwrap_err();
+    assert_error(&error, ErrorKind::Fenced, &["taken over"]);
+    commit(&mut second, 3, vec![]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_leaves_neither_rows_nor_offset() {
+    let mut target = target!("CREATE TABLE log (level integer CHECK (level < 5), line text)");
+    let (t, l) = (orders(), log());
+    let mut events = vec![t.announce(), l.create([9i32.into(), "too high".into()])];
+    events.extend((0..100).map(|id| t.create([id.into(), "a".into(), Value::Null])));
+    let error = target.commit(1, events).await.unwrap_err();
+    assert_error(
+        &error,
+        ErrorKind::Data,
+        &["table public.log", "check constraint", "23514", "drop the constraint"],
+    );
+    assert_eq!(target.rows("SELECT to_regclass('public.orders')").await, ["~"]);
+    assert_eq!(load(&mut target.sink).await.unwrap(), None);
+    target.commit(2, vec![t.create([1i64.into(), "a".into(), Value::Null])]).await.unwrap();
+    assert_eq!(target.orders().await, ["1|a|~"]);
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_an_error_that_names_it_and_the_remedy() {
+    let mut target = target!(
+        "CREATE TABLE orders (id bigint PRIMARY KEY, note integer, document text);
+         CREATE TABLE items (id bigint, note text, document text);
+         CREATE TABLE partly (id bigint, note text, document text);
+         CREATE UNIQUE INDEX ON partly (id) WHERE id > 0"
+    );
+    let error = target.commit(1, vec![orders().announce()]).await.unwrap_err();
+    let words = ["public.orders", "\"note\"", "integer", "text", "ALTER COLUMN \"note\" TYPE text"];
+    assert_error(&error, ErrorKind::Configuration, &words);
+    for name in ["items", "partly"] {
+        let items = table(name, &["id"], order_fields());
+        let error = target.commit(1, vec![items.announce()]).await.unwrap_err();
+        let statement = format!("ALTER TABLE \"public\".\"{name}\" ADD PRIMARY KEY (\"id\")");
+        assert_error(&error, ErrorKind::Configuration, &[name, &statement]);
+    }
+    let long = table(&"t".repeat(64), &["id"], order_fields());
+    let error = target.commit(1, vec![long.announce()]).await.unwrap_err();
+    assert_error(&error, ErrorKind::Configuration, &["64 bytes", "63", ".table_names("]);
+    let t = table("texts", &["id"], order_fields());
+    let error = target
+        .commit(1, vec![t.create([1i64.into(), "a\0b".into(), Value::Null])])
+        .await
+        .unwrap_err();
+    assert_error(&error, ErrorKind::Data, &["texts", "\"note\"", "code 0"]);
+}
+
+#[tokio::test]
+async fn two_source_tables_with_one_target_name_are_an_error_that_names_both() {
+    let target = target!();
+    let (a, b) =
+        (table("public.log", &["id"], order_fields()), table("shop.log", &["id"], order_fields()));
+    let names = TableNames::by(|destination| {
+        TableName::in_schema("copy", destination.schema_and_table().1)
+    });
+    let mut sink = PostgresSink::builder(&target.url).table_names(names).build().unwrap();
+    load(&mut sink).await.unwrap();
+    let error = commit(&mut sink, 1, vec![a.announce(), b.announce()]).await.unwrap_err();
+    assert_error(
+        &error,
+        ErrorKind::Configuration,
+        &["public.log and shop.log", "copy.log", ".table_names("],
+    );
+}
+
+#[tokio::test]
+async fn every_type_arrives_as_the_same_value() {
+    let mut target = target!();
+    let (t, rows, _) = all_types();
+    let mut events = vec![t.announce()];
+    events.extend(rows.into_iter().map(|row| t.create(row)));
+    target.commit(1, events).await.unwrap();
+    let wanted = [
+        ("bool", "boolean", ["t", "f", "~"]),
+        ("int16", "smallint", ["-32768", "32767", "~"]),
+        ("int32", "integer", ["-2147483648", "2147483647", "~"]),
+        ("int64", "bigint", ["-9223372036854775808", "9223372036854775807", "~"]),
+        ("uint64", "numeric(20,0)", ["18446744073709551615", "0", "~"]),
+        ("float32", "real", ["0.1", "NaN", "-Infinity"]),
+        ("float64", "double precision", ["2.2250738585072014e-308", "NaN", "Infinity"]),
+        ("numeric", "numeric", ["12345678901234567890123456789.1000", "NaN", "-0.10"]),
+        ("money2", "numeric(10,2)", ["99999999.99", "0.00", "~"]),
+        ("text", "text", ["it's \"ö\" \\ {,}", "", "NULL"]),
+        ("varchar", "character varying(5)", ["abcde", "007", "~"]),
+        ("bytes", "bytea", ["\\x00ff616263", "\\x", "~"]),
+        ("bits", "bit varying(10)", ["1010000001", "", "~"]),
+        ("date", "date", ["2024-02-29", "infinity", "0222-09-04 BC"]),
+        ("time", "time without time zone", ["24:00:00", "00:00:00.000001", "~"]),
+        ("timetz", "time with time zone", ["00:00:01.5-05:30", "00:00:00+00", "~"]),
+        (
+            "timestamp",
+            "timestamp without time zone",
+            ["1969-12-31 23:59:59.999999", "-infinity", "0028-08-11 08:00:00 BC"],
+        ),
+        (
+            "timestamptz",
+            "timestamp with time zone",
+            ["2024-02-29 00:00:00.5+00", "infinity", "0028-08-11 08:00:00+00 BC"],
+        ),
+        ("interval", "interval", ["-1 years -2 mons +3 days -01:00:00.5", "00:00:00", "~"]),
+        ("uuid", "uuid", ["abababab-abab-abab-abab-abababababab", "~", "~"]),
+        ("json", "json", ["{\"b\":1,  \"a\":2}", "null", "~"]),
+        ("mood", "text", ["sad", "ok", "~"]),
+        ("inet", "inet", ["10.0.0.1/24", "::1", "~"]),
+        ("ints", "integer[]", ["{1,NULL}", "[0:1][1:2]={{1,2},{3,4}}", "{}"]),
+        ("texts", "text[]", ["{\"NULL\",\"a\\\"b\\\\c,{}\",\"\",NULL}", "~", "~"]),
+        ("point", "text", ["(1,2)", "~", "~"]),
+    ];
+    for (column, data_type, values) in wanted {
+        let query = format!("SELECT \"{column}\" FROM all_types ORDER BY id");
+        assert_eq!(target.rows(&query).await, values, "{column}");
+        let query = format!(
+            "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'all_types'::regclass AND attname = '{column}'"
+        );
+        assert_eq!(target.rows(&query).await, [data_type], "{column}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_a_user_made_is_used_with_what_it_has_of_its_own() {
+    let mut target = target!(
+        "CREATE TYPE mood AS ENUM ('sad', 'ok');
+         CREATE TABLE people (id bigint GENERATED ALWAYS AS IDENTITY, note varchar(50), mood mood,
+            doc jsonb, shout text GENERATED ALWAYS AS (upper(note)) STORED, seen timestamptz NOT NULL DEFAULT now());
+         CREATE UNIQUE INDEX ON people (id)"
+    );
+    let mut mood =
+        Field::optional("mood", DataType::Enum { labels: vec!["sad".into(), "ok".into()].into() });
+    mood.native = Some(NativeType { name: "shop.mood".into(), length: None, scale: None });
+    let mut doc = Field::optional("doc", DataType::Json);
+    doc.native = Some(NativeType { name: "jsonb".into(), length: None, scale: None });
+    let people = table(
+        "people",
+        &["id"],
+        vec![
+            Field::required("id", DataType::Int64),
+            Field::optional("note", DataType::Text { max_length: Some(20), fixed: false }),
+            mood,
+            doc,
+            Field::optional("shout", DataType::TEXT),
+        ],
+    );
+    let row =
+        |note: &str| [5i64.into(), note.into(), "ok".into(), "{\"b\": 1}".into(), "ignored".into()];
+    target.commit(1, vec![people.announce(), people.create(row("hi"))]).await.unwrap();
+    target.commit(2, vec![people.update(row("ho"))]).await.unwrap();
+    let rows = target.rows("SELECT id, note, mood, doc, shout FROM people").await;
+    assert_eq!(rows, ["5|ho|ok|{\"b\": 1}|HO"]);
+}
+
+#[tokio::test]
+async fn what_is_too_long_for_a_column_is_an_error_and_is_never_cut() {
+    let mut target = target!();
+    let t = table(
+        "short",
+        &["id"],
+        vec![
+            Field::required("id", DataType::Int64),
+            Field::optional("note", DataType::Text { max_length: Some(3), fixed: false }),
+        ],
+    );
+    let error = target.commit(1, vec![t.create([1i64.into(), "abcd".into()])]).await.unwrap_err();
+    assert_error(&error, ErrorKind::Data, &["public.short", "too long", "22001"]);
+}
+
+#[tokio::test]
+async fn a_cut_connection_is_mended_by_loading_again() {
+    let mut target = target!();
+    let t = orders();
+    target.commit(1, vec![t.create([1i64.into(), "a".into(), Value::Null])]).await.unwrap();
+    target
+        .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'cdc sink' AND datname = current_database()")
+        .await;
+    let again = || vec![t.create([2i64.into(), "b".into(), Value::Null])];
+    let error = target.commit(2, again()).await.unwrap_err();
+    assert_error(&error, ErrorKind::Transient, &[]);
+    assert_eq!(load(&mut target.sink).await.unwrap(), Some(offset(1)));
+    target.commit(2, again()).await.unwrap();
+    assert_eq!(target.orders().await, ["1|a|~", "2|b|~"]);
+}
+
+#[tokio::test]
+async fn a_call_that_was_given_up_is_mended_by_loading_again() {
+    let mut target = target!();
+    let t = orders();
+    {
+        let batch = batch(1, vec![t.create([1i64.into(), "a".into(), Value::Null])]);
+        let given_up = target.sink.transactional().unwrap().commit(batch);
+        let _ = tokio::time::timeout(Duration::from_millis(1), given_up).await;
+    }
+    load(&mut target.sink).await.unwrap();
+    target.commit(2, vec![t.update([1i64.into(), "b".into(), Value::Null])]).await.unwrap();
+    assert_eq!(target.orders().await, ["1|b|~"]);
+}
+
+#[tokio::test]
+async fn the_sink_knows_which_database_it_is_and_shows_no_password() {
+    let target = target!();
+    let identity = target.sink.identity().unwrap();
+    let database = target.rows("SELECT current_database()").await;
+    let system = target.rows("SELECT system_identifier FROM pg_control_system()").await;
+    assert_eq!(identity.system, format!("postgresql:{}", system[0]));
+    assert_eq!(identity.database, database[0]);
+    assert!(
+        target.sink.name().starts_with("postgres://") && target.sink.name().ends_with(&database[0])
+    );
+    let secret = PostgresSink::builder("postgres://u:s3cret@localhost:1/x");
+    assert!(!format!("{secret:?}").contains("s3cret"));
+    let mut sink = secret.build().unwrap();
+    assert!(!format!("{sink:?}").contains("s3cret"));
+    let error = sink.open().await.unwrap_err();
+    assert!(
+        error.is_unreachable() && error.is_transient() && !error.to_string().contains("s3cret")
+    );
+}
+
+#[tokio::test]
+async fn a_thousand_rows_of_several_tables_are_one_transaction() {
+    let mut target = target!();
+    let (t, l) = (orders(), log());
+    let mut events = Vec::new();
+    for id in 0..1_000i64 {
+        events.push(t.create([id.into(), "n".into(), "d".into()]));
+        events.push(l.create([1i32.into(), "line".into()]));
+        if id % 3 == 0 {
+            events.push(t.update([id.into(), "m".into(), GONE]));
+        }
+        if id % 7 == 0 {
+            events.push(t.delete([id.into(), GONE, GONE]));
+        }
+        if id % 100 == 1 {
+            events.push(t.update_from([id.into(), GONE, GONE], [(id + 10_000).into(), GONE, GONE]));
+        }
+    }
+    target.commit(1, events).await.unwrap();
+    let found = target.rows("SELECT count(*), count(*) FILTER (WHERE id >= 10000), count(DISTINCT xmin::text) FROM orders").await;
+    assert_eq!(found, ["857|9|1"]);
+    // Of the ten moves one was of a row that had been deleted.
+    assert_eq!(target.rows("SELECT count(*) FROM log").await, ["1000"]);
+}

@@ -1,0 +1,155 @@
+//! `cargo xtask demo`: a shop that is in business, and a copy of it that follows.
+
+mod replicate;
+mod report;
+mod schema;
+mod writer;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use cdc_testservers::{Options, PostgresInstall, PostgresServer, cache};
+use tokio::sync::watch;
+use tokio_postgres::{Client, NoTls};
+
+use crate::{Failure, Result, arguments::Arguments, interrupt};
+use report::Progress;
+
+pub(crate) const HELP: &str = "
+usage: cargo xtask demo [--source-url URL] [--seconds N] [--keep]
+
+Makes a small shop in a PostgreSQL, keeps inserting, updating, deleting and changing keys in it, and
+replicates it into a SQLite file all the while: first its rows, then its changes. Ends by itself.
+
+  --source-url URL  a PostgreSQL of yours (wal_level=logical); the schema `shop` is made in it and
+                    dropped at the end. Without it one that is installed, or one that is unpacked
+                    into the cache folder, is started for the demo
+  --seconds N       how long the shop is in business (20)
+  --keep            keep the server with the shop in it, until Ctrl-C
+
+  CDC_CACHE_DIR     where all of this lies (~/.cache/cdc-rs; root: /var/cache/cdc-rs)
+";
+
+pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
+    let given: Option<String> = arguments.value("--source-url")?;
+    let seconds: u64 = arguments.value("--seconds")?.unwrap_or(20);
+    let keep = arguments.flag("--keep");
+    arguments.end()?;
+    interrupt::watch()?;
+
+    let (url, server) = match given {
+        Some(url) => (url, None),
+        None => {
+            let install = PostgresInstall::find_or_fetch(None)?;
+            interrupt::check()?;
+            let server = PostgresServer::start(&install, Options::new())?;
+            println!("started PostgreSQL {} on port {}", server.version(), server.port());
+            (server.url("postgres"), Some(server))
+        }
+    };
+    let outcome = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("no runtime: {error}")))?
+        .block_on(business(&url, Duration::from_secs(seconds), keep));
+    if let Some(server) = server {
+        server.delete()?;
+    }
+    outcome
+}
+
+/// Opens the shop, keeps it in business for a while, and closes it.
+async fn business(url: &str, time: Duration, keep: bool) -> Result<()> {
+    let client = connect(url).await?;
+    schema::create(&client).await?;
+    let outcome = copied(url, &client, time, keep).await;
+    let dropped = schema::remove(&client).await;
+    outcome.and(dropped)
+}
+
+async fn copied(url: &str, client: &Client, time: Duration, keep: bool) -> Result<()> {
+    let rows = schema::fill(client).await?;
+    println!("made the schema `shop` with {} tables and {rows} rows", schema::TABLES.len());
+
+    let target = target_file()?;
+    let progress = Arc::new(Progress::default());
+    let (stop, stopped) = watch::channel(false);
+    let writer = tokio::spawn(writer::run(
+        connect(url).await?,
+        fastrand::u64(..),
+        Arc::clone(&progress),
+        stopped.clone(),
+    ));
+    let copy = tokio::spawn(replicate::replicate(
+        url.to_owned(),
+        target.clone(),
+        Arc::clone(&progress),
+        stopped,
+    ));
+
+    let end = Instant::now() + time;
+    let mut printer = report::Printer::new();
+    while Instant::now() < end && interrupt::count() == 0 && !writer.is_finished() {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        printer.show(&progress);
+    }
+    stop.send_replace(true);
+    let written = writer.await.map_err(ended)?;
+    copy.await.map_err(ended)??;
+    printer.finish(&progress);
+    written?;
+    if keep {
+        println!("the shop stays open at {url} until Ctrl-C");
+        let before = interrupt::count();
+        while interrupt::count() == before {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    Ok(())
+}
+
+fn ended(error: tokio::task::JoinError) -> Failure {
+    Failure::new(format!("a task of the demo ended: {error}"))
+}
+
+/// A new file for the copy, in a folder that is there for whoever calls.
+fn target_file() -> Result<PathBuf> {
+    let folder = cache::folder()?.join("demo");
+    let failure = |error| Failure::new(format!("making {}: {error}", folder.display()));
+    std::fs::create_dir_all(&folder).map_err(failure)?;
+    let file = folder.join(format!("shop-{}.db", std::process::id()));
+    forget(&file);
+    Ok(file)
+}
+
+/// Removes an older copy of the same name, with SQLite's files beside it.
+fn forget(file: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = file.as_os_str().to_owned();
+        name.push(suffix);
+        std::fs::remove_file(name).ok();
+    }
+}
+
+async fn connect(url: &str) -> Result<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls)
+        .await
+        .map_err(|error| Failure::new(format!("connecting to the source: {}", told(&error))))?;
+    // Its error also reaches the client's next call.
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// What a PostgreSQL error says, with the server's own words.
+fn told(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(error) => error.message().to_owned(),
+        None => match std::error::Error::source(error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
+    }
+}
