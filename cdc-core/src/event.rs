@@ -303,6 +303,8 @@ pub struct LogicalMessage {
     pub content: Bytes,
     /// Whether it belongs to a transaction; one that does not is sent even if the transaction around it is rolled back.
     pub transactional: bool,
+    /// The place in the transaction, where transaction metadata was asked for.
+    pub transaction: Option<TransactionPlace>,
 }
 
 impl ChangeEvent {

@@ -68,6 +68,7 @@
 //! `testkit`: an in-memory source, sinks that can be told to fail, and the conformance suite.
 
 mod batch;
+pub mod connect;
 mod data_type;
 mod error;
 mod event;

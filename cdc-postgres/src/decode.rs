@@ -273,6 +273,7 @@ impl Decoder {
             prefix,
             content: message.content,
             transactional: message.transactional,
+            transaction: None,
         });
         let origin = if message.transactional {
             let Some(index) = self.count(at, "MESSAGE")? else { return Ok(()) };

@@ -95,6 +95,23 @@ impl Decimal {
         }
     }
 
+    /// Hands the bytes of [`unscaled_be_bytes`](Self::unscaled_be_bytes) to a function, up to 18 digits without an
+    /// allocation.
+    pub(crate) fn with_unscaled_be_bytes<R>(
+        &self,
+        use_bytes: impl FnOnce(&[u8]) -> R,
+    ) -> Option<R> {
+        if let Repr::Small { unscaled, .. } = &self.0 {
+            let bytes = unscaled.to_be_bytes();
+            let filler = if *unscaled < 0 { 0xff } else { 0x00 };
+            let start = (0..7)
+                .find(|&at| bytes[at] != filler || (bytes[at + 1] ^ filler) & 0x80 != 0)
+                .unwrap_or(7);
+            return Some(use_bytes(&bytes[start..]));
+        }
+        self.unscaled_be_bytes().map(|bytes| use_bytes(&bytes))
+    }
+
     /// The unscaled value, or `None` for NaN and the infinities.
     pub fn unscaled(&self) -> Option<BigInt> {
         match &self.0 {
@@ -366,6 +383,7 @@ mod tests {
             let decimal = Decimal::new(unscaled, scale);
             let bytes = decimal.unscaled_be_bytes().unwrap();
             prop_assert_eq!(&bytes, &BigInt::from(unscaled).to_signed_bytes_be());
+            prop_assert_eq!(decimal.with_unscaled_be_bytes(|b| b == bytes), Some(true));
             prop_assert_eq!(Decimal::from_unscaled_be_bytes(&bytes, scale), decimal);
         }
 

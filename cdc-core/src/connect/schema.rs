@@ -1,0 +1,234 @@
+//! Kafka Connect schemas, and the way from a value of the library to the value that a schema describes.
+
+use std::sync::Arc;
+
+use crate::data_type::ConnectAttributes;
+use crate::value::{TimeUnit, Value};
+
+use super::profile::BinaryHandling;
+
+/// The schema of Kafka Connect for a field, an element, a key or a value.
+///
+/// It comes from a [`ValueType`](crate::ValueType) and the handling modes of a
+/// [`ConnectProfile`](super::ConnectProfile), or, where the type came from outside, from the attributes it came with.
+#[derive(Debug, Clone)]
+pub struct ConnectSchema {
+    pub(crate) connect_type: ConnectType,
+    pub(crate) optional: bool,
+    pub(crate) attributes: Arc<ConnectAttributes>,
+    pub(crate) default: Option<Value>,
+    pub(crate) form: Form,
+    /// NULL becomes `null` though the schema says that there is none (elements of arrays of enums in Debezium).
+    pub(crate) tolerates_null: bool,
+}
+
+/// A type of Kafka Connect.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum ConnectType {
+    /// `BOOLEAN`.
+    Boolean,
+    /// `INT8`.
+    Int8,
+    /// `INT16`.
+    Int16,
+    /// `INT32`.
+    Int32,
+    /// `INT64`.
+    Int64,
+    /// `FLOAT32`.
+    Float32,
+    /// `FLOAT64`.
+    Float64,
+    /// `STRING`.
+    String,
+    /// `BYTES`.
+    Bytes,
+    /// `ARRAY` of its elements.
+    Array(Arc<ConnectSchema>),
+    /// `MAP` of keys and values.
+    Map(Arc<(ConnectSchema, ConnectSchema)>),
+    /// `STRUCT` of its fields.
+    Struct(Arc<[ConnectField]>),
+}
+
+/// A field of a struct.
+#[derive(Debug, Clone)]
+pub struct ConnectField {
+    pub(crate) name: Arc<str>,
+    pub(crate) schema: ConnectSchema,
+    /// Where the value stands in the row.
+    pub(crate) index: usize,
+    /// The name as a JSON string with the colon behind it.
+    pub(crate) json_name: Box<[u8]>,
+}
+
+/// What a value of the library becomes under a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// It is of Connect's type already.
+    Plain,
+    /// An unsigned integer that Connect has only as the next wider signed one.
+    Widened,
+    /// Connect's `Decimal`: bytes of the unscaled value at this scale.
+    Decimal { scale: i32 },
+    /// A decimal as FLOAT64.
+    DecimalDouble,
+    /// A decimal as text, in plain notation.
+    DecimalText,
+    /// Debezium's `VariableScaleDecimal`; a number of the source without the zeros at its end.
+    VariableScale { stripped: bool },
+    /// Bytes as text.
+    BytesText(BinaryHandling),
+    /// The server's text of an unknown type, as bytes or their text.
+    UnknownText(BinaryHandling),
+    /// A string of one bit as BOOLEAN.
+    Bit,
+    /// Debezium's `Bits`: little-endian, zero bytes at the end left out.
+    Bits { length: Option<u32> },
+    /// Days since the epoch.
+    Days,
+    /// `2016-11-04Z`.
+    IsoDate,
+    /// A count since midnight.
+    Time(TimeUnit),
+    /// `13:51:30.123456Z`.
+    IsoTime,
+    /// A time at UTC, `11:51:30.123789Z`.
+    ZonedTime,
+    /// A count since the epoch.
+    Timestamp(TimeUnit),
+    /// `2016-11-04T13:51:30.123456Z`, no zero at the end.
+    IsoTimestamp,
+    /// `2016-11-04T11:51:30.120Z` with a fixed number of digits; without one as many as the value's unit has.
+    ZonedTimestamp { digits: Option<u8> },
+    /// Microseconds, a month taken as 30.4375 days.
+    MicroDuration,
+    /// `P1Y2M3DT4H5M6.78S`.
+    IsoInterval,
+    /// The hyphenated text.
+    Uuid,
+    /// The server's text of PostgreSQL's `money`, as the form of a decimal.
+    Money(Box<Form>),
+    /// The server's text of `hstore` as a JSON object.
+    HstoreJson,
+    /// The server's text of `hstore` as a map.
+    HstoreMap,
+    /// The server's text of `point` as Debezium's struct.
+    Point,
+}
+
+impl ConnectSchema {
+    pub(crate) fn new(connect_type: ConnectType, form: Form) -> Self {
+        ConnectSchema {
+            connect_type,
+            optional: false,
+            attributes: no_attributes(),
+            default: None,
+            form,
+            tolerates_null: false,
+        }
+    }
+
+    /// A schema with a name and version 1, as Debezium's and Connect's own semantic types have.
+    pub(crate) fn named(connect_type: ConnectType, form: Form, name: &str) -> Self {
+        Self::new(connect_type, form).with_attributes(ConnectAttributes {
+            name: Some(name.into()),
+            version: Some(1),
+            ..ConnectAttributes::default()
+        })
+    }
+
+    pub(crate) fn with_attributes(mut self, attributes: ConnectAttributes) -> Self {
+        self.attributes = Arc::new(attributes);
+        self
+    }
+
+    pub(crate) fn optional_if(mut self, optional: bool) -> Self {
+        self.optional = optional;
+        self
+    }
+
+    /// The type.
+    pub fn connect_type(&self) -> &ConnectType {
+        &self.connect_type
+    }
+
+    /// Whether null is allowed.
+    pub fn is_optional(&self) -> bool {
+        self.optional
+    }
+
+    /// The name, such as `io.debezium.time.MicroTimestamp`.
+    pub fn name(&self) -> Option<&str> {
+        self.attributes.name.as_deref()
+    }
+
+    /// Name, version, documentation and parameters.
+    pub fn attributes(&self) -> &Arc<ConnectAttributes> {
+        &self.attributes
+    }
+
+    /// The default, as a value of the library.
+    pub fn default_value(&self) -> Option<&Value> {
+        self.default.as_ref()
+    }
+
+    /// The fields of a struct; empty for every other type.
+    pub fn fields(&self) -> &[ConnectField] {
+        match &self.connect_type {
+            ConnectType::Struct(fields) => fields,
+            _ => &[],
+        }
+    }
+}
+
+pub(crate) fn no_attributes() -> Arc<ConnectAttributes> {
+    static NONE: std::sync::OnceLock<Arc<ConnectAttributes>> = std::sync::OnceLock::new();
+    Arc::clone(NONE.get_or_init(Arc::default))
+}
+
+impl ConnectType {
+    /// The name of Java's `Schema.Type`, as messages show it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            ConnectType::Boolean => "BOOLEAN",
+            ConnectType::Int8 => "INT8",
+            ConnectType::Int16 => "INT16",
+            ConnectType::Int32 => "INT32",
+            ConnectType::Int64 => "INT64",
+            ConnectType::Float32 => "FLOAT32",
+            ConnectType::Float64 => "FLOAT64",
+            ConnectType::String => "STRING",
+            ConnectType::Bytes => "BYTES",
+            ConnectType::Array(_) => "ARRAY",
+            ConnectType::Map(_) => "MAP",
+            ConnectType::Struct(_) => "STRUCT",
+        }
+    }
+}
+
+impl ConnectField {
+    pub(crate) fn new(name: impl Into<Arc<str>>, schema: ConnectSchema, index: usize) -> Self {
+        let name = name.into();
+        let mut json_name = Vec::with_capacity(name.len() + 3);
+        super::json::write_string(&name, &mut json_name);
+        json_name.push(b':');
+        ConnectField { name, schema, index, json_name: json_name.into() }
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The schema.
+    pub fn schema(&self) -> &ConnectSchema {
+        &self.schema
+    }
+
+    /// Where the value stands in the row that the schema was made for.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+}
