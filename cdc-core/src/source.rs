@@ -32,6 +32,9 @@ pub trait Source: Send {
     async fn acquire(&mut self, context: &SourceContext) -> Result<()>;
 
     /// Begins to read after `resume`, or at the beginning (with a snapshot, where there is one) without it.
+    ///
+    /// `resume` is where to read from, not what is saved: after a lost connection it is the end of what is queued. Only the
+    /// [acknowledger](Source::acknowledger) says what the log can be released up to.
     async fn start(&mut self, resume: Option<Offset>) -> Result<()>;
 
     /// The next batch; `None` when the source has ended and nothing more can come.

@@ -35,11 +35,6 @@ impl Acknowledged {
         Acknowledged(watch::Sender::new(None))
     }
 
-    /// Begins again at an offset that is saved.
-    pub(crate) fn reset(&self, position: Option<Position>) {
-        self.0.send_replace(position);
-    }
-
     pub(crate) fn subscribe(&self) -> watch::Receiver<Option<Position>> {
         self.0.subscribe()
     }

@@ -214,8 +214,6 @@ impl Source for PostgresSource {
     async fn acquire(&mut self, context: &SourceContext) -> Result<()> {
         self.run = None;
         self.held = None;
-        // Nothing may be confirmed before the start says from where.
-        self.acknowledged.reset(None);
         self.stop = Stop::new();
         let (held, process) =
             acquire(&self.options, context, &self.acknowledged, &self.stop, self.process).await?;
@@ -236,7 +234,6 @@ impl Source for PostgresSource {
         let resume = resume.as_ref().map(Position::from_offset).transpose()?;
         let (begin, position) = self.decide(&held, resume.as_ref())?;
         self.copies_wanted = position.copies + self.reads_ahead(&held, begin, &position);
-        self.acknowledged.reset(resume);
         let (out, batches) = mpsc::channel(1);
         let worker = Worker::new(
             Arc::clone(&self.options),
