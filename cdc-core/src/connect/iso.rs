@@ -1,5 +1,6 @@
 //! Dates, times and intervals as ISO 8601 text, in the forms of `java.time` that Debezium writes.
 
+use crate::value::calendar::{date_of_day, day_of_date};
 use crate::value::{Date, Interval, Time, TimeTz, TimeUnit, Timestamp};
 
 use super::java_numbers::{Digits, digit_pair, write_i64, write_u64};
@@ -10,30 +11,6 @@ const SECONDS_A_DAY: i64 = 86_400;
 const INFINITY: &str = "infinity";
 const NEG_INFINITY: &str = "-infinity";
 
-/// Year, month and day of a day of the proleptic Gregorian calendar.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
-/// The day of a date; the inverse of [`civil`].
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let month = if month > 2 { month - 3 } else { month + 9 };
-    let day_of_year = (153 * month + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
 /// A number that is not negative in at least so many digits, nine at most.
 fn padded(value: i64, width: usize, out: &mut Vec<u8>) {
     let digits = Digits::of(value.unsigned_abs());
@@ -43,7 +20,7 @@ fn padded(value: i64, width: usize, out: &mut Vec<u8>) {
 }
 
 fn write_day(day: i64, out: &mut Vec<u8>) {
-    let (year, month, day) = civil(day);
+    let (year, month, day) = date_of_day(day);
     if year > 9_999 {
         out.push(b'+');
     } else if year < 0 {
@@ -192,7 +169,7 @@ pub(crate) fn write_java_date(millis: i64, out: &mut Vec<u8>) {
     ];
     let (seconds, _) = split(millis, TimeUnit::Milli);
     let day = seconds.div_euclid(SECONDS_A_DAY);
-    let (year, month, day_of_month) = civil(day);
+    let (year, month, day_of_month) = date_of_day(day);
     let name = |names: &[&'static [u8]], index: i64| {
         usize::try_from(index).ok().and_then(|at| names.get(at).copied()).unwrap_or_default()
     };
@@ -231,7 +208,7 @@ pub(crate) fn lenient_day(text: &str) -> Option<i64> {
         return None;
     }
     let months = year.checked_mul(12)?.checked_add(month - 1)?;
-    days(months.div_euclid(12), months.rem_euclid(12) + 1, 1).checked_add(day - 1)
+    day_of_date(months.div_euclid(12), months.rem_euclid(12) + 1, 1)?.checked_add(day - 1)
 }
 
 /// Milliseconds of `HH:mm:ss.SSS'Z'` as `SimpleDateFormat` reads it.
@@ -330,8 +307,10 @@ fn read_day(text: &str) -> Option<i64> {
     };
     let (year, month, day) = (number(4..=9)?, number(2..=2)?, number(2..=2)?);
     let year = if negative { -year } else { year };
-    let at = days(year, month, day);
-    (parts.next().is_none() && civil(at) == (year, month, day)).then_some(at)
+    if parts.next().is_some() {
+        return None;
+    }
+    day_of_date(year, month, day)
 }
 
 /// Seconds, nanoseconds and the number of digits of the fraction.

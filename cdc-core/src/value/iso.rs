@@ -6,27 +6,13 @@
 
 use std::fmt;
 
+use super::calendar::date_of_day;
 use super::temporal::{Date, Interval, Time, TimeTz, TimeUnit, Timestamp};
 
 const SECONDS_A_DAY: i64 = 86_400;
 
-/// Year, month and day of a day counted from 1970-01-01.
-fn civil(days: i64) -> (i64, i64, i64) {
-    // Years that begin in March, in eras of 400 years: the leap day comes last.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
-}
-
 fn write_date(f: &mut fmt::Formatter<'_>, days: i64) -> fmt::Result {
-    let (year, month, day) = civil(days);
+    let (year, month, day) = date_of_day(days);
     match year {
         0..=9999 => write!(f, "{year:04}-{month:02}-{day:02}"),
         _ => write!(f, "{year:+05}-{month:02}-{day:02}"),
@@ -202,8 +188,8 @@ mod tests {
     proptest! {
         #[test]
         fn the_next_day_follows(days in -2_440_588i64..2_145_042_541) {
-            let (year, month, day) = civil(days);
-            let next = civil(days + 1);
+            let (year, month, day) = date_of_day(days);
+            let next = date_of_day(days + 1);
             let follows = next == (year, month, day + 1)
                 || next == (year, month + 1, 1)
                 || next == (year + 1, 1, 1);

@@ -5,6 +5,7 @@
 //! kept in the few shapes below. Two states are not values: [`Value::Null`] is SQL's NULL, and
 //! [`Value::Unavailable`] says that the server did not send the column at all.
 
+pub mod calendar;
 mod decimal;
 mod iso;
 mod temporal;

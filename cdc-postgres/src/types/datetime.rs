@@ -3,6 +3,7 @@
 //! PostgreSQL's years have at least four digits, and ` BC` stands at the end; the year before 1 AD is 1 BC. The calendar
 //! is the proleptic Gregorian one (manual, "Date/Time Types", section "Date/Time Output").
 
+use cdc_core::value::calendar::day_of_date;
 use cdc_core::value::{Date, Time, TimeTz, TimeUnit, Timestamp};
 
 use super::ValueError;
@@ -84,22 +85,8 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Days from 1970-01-01 to a day of the proleptic Gregorian calendar; year 0 is 1 BC.
-fn days_from_civil(year: i64, month: i64, day: i64) -> Option<i64> {
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    // Years begin in March here, so that the leap day is the last of its year.
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    Some(era * 146_097 + day_of_era - 719_468)
-}
-
 fn days((year, month, day): (i64, i64, i64), before_christ: bool) -> Option<i64> {
-    days_from_civil(if before_christ { 1 - year } else { year }, month, day)
+    day_of_date(if before_christ { 1 - year } else { year }, month, day)
 }
 
 pub(super) fn date(text: &[u8]) -> Result<Date, ValueError> {

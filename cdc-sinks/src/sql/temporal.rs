@@ -5,6 +5,7 @@
 
 use std::fmt::{Result, Write};
 
+use cdc_core::value::calendar::date_of_day;
 use cdc_core::value::{Date, Interval, Time, TimeTz, TimeUnit, Timestamp};
 
 /// How years before 1 are written.
@@ -18,28 +19,13 @@ pub(crate) enum Years {
 
 const DAY_SECONDS: i64 = 86_400;
 
-/// Year, month and day of a day since 1970-01-01.
-fn civil(days: i64) -> (i64, i64, i64) {
-    // Years begin in March, so that the leap day is the last; 400 years are an era of 146 097 days.
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
 /// Writes the day and says whether it needs `BC` behind it.
 fn write_day(
     out: &mut impl Write,
     days: i64,
     years: Years,
 ) -> std::result::Result<bool, std::fmt::Error> {
-    let (year, month, day) = civil(days);
+    let (year, month, day) = date_of_day(days);
     let before = years == Years::Era && year < 1;
     match (before, year) {
         (true, year) => write!(out, "{:04}-{month:02}-{day:02}", 1 - year)?,
