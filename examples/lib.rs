@@ -3,3 +3,8 @@
 //! - `shop_copy`: the ten lines, PostgreSQL into SQLite;
 //! - `typed_stream`: events as a `Stream`, rows as the user's own struct;
 //! - `replicate`: keeps copies of a database in one or several targets, with everything an operator needs.
+
+/// The programs in the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
