@@ -6,13 +6,15 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+mod behaviours;
 #[path = "../../cdc-pgconn/tests/server/database.rs"]
 mod database;
 mod feed;
 
 use std::time::Duration;
 
-use cdc_core::{ChangeEvent, DataType, ErrorKind, Field, NativeType, Sink, Value, ValueType};
+use behaviours::Target as _;
+use cdc_core::{DataType, ErrorKind, Field, NativeType, Sink, Value, ValueType};
 use cdc_sinks::{PostgresSink, TableName, TableNames};
 use database::TestDatabase;
 use feed::*;
@@ -41,20 +43,28 @@ impl Target {
             .collect()
     }
 
+    async fn execute(&self, sql: &str) {
+        self.database.run(sql).await;
+    }
+}
+
+impl behaviours::Target for Target {
+    type Sink = PostgresSink;
+
+    fn sink(&mut self) -> &mut PostgresSink {
+        &mut self.sink
+    }
+
+    fn another_sink(&self) -> PostgresSink {
+        PostgresSink::builder(&self.database.url).build().unwrap()
+    }
+
     async fn orders(&self) -> Vec<String> {
         self.rows("SELECT id, note, document FROM orders ORDER BY id").await
     }
 
     async fn log(&self) -> Vec<String> {
         self.rows("SELECT level, line FROM log ORDER BY level, line").await
-    }
-
-    async fn commit(&mut self, lsn: u64, events: Vec<ChangeEvent>) -> cdc_core::Result<()> {
-        commit(&mut self.sink, lsn, events).await
-    }
-
-    async fn execute(&self, sql: &str) {
-        self.database.run(sql).await;
     }
 }
 
@@ -70,6 +80,8 @@ async fn target_with(sql: &str) -> Target {
 async fn target() -> Target {
     target_with("").await
 }
+
+behaviours::behaviours!();
 
 #[tokio::test]
 async fn an_announced_table_exists_though_it_is_empty_in_the_schema_of_the_source() {
@@ -98,56 +110,6 @@ async fn an_announced_table_exists_though_it_is_empty_in_the_schema_of_the_sourc
     let row = items.create([1i32.into(), Value::Null, 2i32.into()]);
     target.commit(2, vec![row]).await.unwrap();
     assert_eq!(target.rows("SELECT * FROM \"Shop\".\"order \"\"items\"\"\"").await, ["1|~|2"]);
-}
-
-#[tokio::test]
-async fn rows_are_inserted_updated_patched_and_deleted() {
-    let mut target = target().await;
-    let t = orders();
-    let first = vec![
-        t.announce(),
-        t.create([1i64.into(), "a".into(), "long".into()]),
-        t.create([2i64.into(), "b".into(), "long".into()]),
-        t.create([3i64.into(), Value::Null, Value::Null]),
-    ];
-    target.commit(1, first).await.unwrap();
-    let second = vec![
-        t.update([1i64.into(), "c".into(), GONE]),
-        t.update([2i64.into(), Value::Null, "new".into()]),
-        t.delete([3i64.into(), GONE, GONE]),
-        // A change that lacks columns makes no row.
-        t.update([4i64.into(), "nobody".into(), GONE]),
-        t.update([5i64.into(), GONE, "nobody".into()]),
-    ];
-    target.commit(2, second).await.unwrap();
-    assert_eq!(target.orders().await, ["1|c|long", "2|~|new"]);
-}
-
-#[tokio::test]
-async fn keys_are_moved_and_swapped_with_values_that_were_not_sent() {
-    let mut target = target().await;
-    let t = orders();
-    let rows = vec![
-        t.create([1i64.into(), "one".into(), "long one".into()]),
-        t.create([2i64.into(), "two".into(), "long two".into()]),
-    ];
-    target.commit(1, rows).await.unwrap();
-    let moves = |steps: &[(i64, i64, &str)]| {
-        steps
-            .iter()
-            .map(|&(from, to, note)| {
-                t.update_from([from.into(), GONE, GONE], [to.into(), note.into(), GONE])
-            })
-            .collect::<Vec<_>>()
-    };
-    target.commit(2, moves(&[(1, 9, "one"), (2, 1, "two"), (9, 2, "one")])).await.unwrap();
-    assert_eq!(target.orders().await, ["1|two|long two", "2|one|long one"]);
-    let mut events = moves(&[(1, 2, "won"), (7, 8, "nobody")]);
-    events.push(
-        t.update_from([5i64.into(), GONE, GONE], [6i64.into(), "whole".into(), "row".into()]),
-    );
-    target.commit(3, events).await.unwrap();
-    assert_eq!(target.orders().await, ["2|won|long two", "6|whole|row"]);
 }
 
 #[tokio::test]
@@ -182,45 +144,6 @@ async fn delete_and_insert_of_a_key_leave_nothing_of_the_old_row() {
         vec![t.delete([1i64.into(), GONE, GONE]), t.create([1i64.into(), "c".into(), Value::Null])];
     target.commit(3, events).await.unwrap();
     assert_eq!(target.rows("SELECT note, document, own FROM orders").await, ["c|~|~"]);
-}
-
-#[tokio::test]
-async fn truncate_empties_and_what_comes_after_it_stays() {
-    let mut target = target().await;
-    let (t, l) = (orders(), log());
-    let events = vec![
-        t.create([1i64.into(), "a".into(), Value::Null]),
-        l.create([1i32.into(), "x".into()]),
-        t.truncate(),
-        l.truncate(),
-        t.create([2i64.into(), "b".into(), Value::Null]),
-    ];
-    target.commit(1, events).await.unwrap();
-    assert_eq!(target.orders().await, ["2|b|~"]);
-    assert_eq!(target.log().await, Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn of_equal_rows_without_a_key_exactly_one_is_meant() {
-    let mut target = target().await;
-    let l = log();
-    let line = |level: i32, line: Value| [level.into(), line];
-    let rows = vec![
-        l.create(line(1, "x".into())),
-        l.create(line(1, "x".into())),
-        l.create(line(1, "x".into())),
-        l.create(line(2, Value::Null)),
-        l.create(line(2, Value::Null)),
-    ];
-    target.commit(1, rows).await.unwrap();
-    let events = vec![
-        l.delete(line(1, "x".into())),
-        l.update_from(line(1, "x".into()), line(1, "y".into())),
-        l.update_from(line(2, Value::Null), line(2, "z".into())),
-        l.delete(line(9, "none".into())),
-    ];
-    target.commit(2, events).await.unwrap();
-    assert_eq!(target.log().await, ["1|x", "1|y", "2|z", "2|~"]);
 }
 
 #[tokio::test]
@@ -278,7 +201,7 @@ async fn the_offset_is_committed_with_the_rows_and_an_older_instance_is_fenced()
     let mut target = target().await;
     let t = orders();
     target.commit(7, vec![t.create([1i64.into(), "a".into(), Value::Null])]).await.unwrap();
-    let mut second = PostgresSink::builder(&target.database.url).build().unwrap();
+    let mut second = target.another_sink();
     assert_eq!(load(&mut second).await.unwrap(), Some(offset(7)));
     let events = vec![t.create([2i64.into(), "late".into(), Value::Null])];
     let error = target.commit(8, events).await.unwrap_err();
@@ -298,27 +221,11 @@ async fn an_instance_that_was_stopped_in_a_transaction_does_not_hold_up_the_next
     let target = target().await;
     let stopped = target.database.session().await;
     stopped.batch_execute("BEGIN; UPDATE cdc_offsets SET epoch = epoch").await.unwrap();
-    let mut second = PostgresSink::builder(&target.database.url).build().unwrap();
+    let mut second = target.another_sink();
     let loaded = tokio::time::timeout(Duration::from_secs(5), load(&mut second)).await;
     assert_eq!(loaded.unwrap().unwrap(), None);
     commit(&mut second, 1, vec![]).await.unwrap();
     assert!(stopped.batch_execute("COMMIT").await.is_err());
-}
-
-#[tokio::test]
-async fn an_instance_that_was_replaced_does_not_take_the_fence_back() {
-    let mut target = target().await;
-    target.commit(1, vec![orders().announce()]).await.unwrap();
-    let mut second = PostgresSink::builder(&target.database.url).build().unwrap();
-    assert_eq!(second.transactional().unwrap().peek("copy").await.unwrap(), Some(offset(1)));
-    // Looking alone fences nobody.
-    target.commit(2, vec![]).await.unwrap();
-    assert_eq!(load(&mut second).await.unwrap(), Some(offset(2)));
-    // As a woken process does: its connection is gone, and it starts over.
-    target.sink.close().await.unwrap();
-    let error = load(&mut target.sink).await.unwrap_err();
-    assert_error(&error, ErrorKind::Fenced, &["taken over"]);
-    commit(&mut second, 3, vec![]).await.unwrap();
 }
 
 #[tokio::test]

@@ -196,7 +196,7 @@ impl Copy {
             self.source.start(offset).await
         })
         .await
-        .unwrap_or_else(|_| panic!("no start within {PATIENCE:?}"))
+        .unwrap_or_else(|_| self.took_too_long())
     }
 
     /// Takes one batch, commits and acknowledges it.
@@ -228,7 +228,13 @@ impl Copy {
             Ok(())
         })
         .await
-        .unwrap_or_else(|_| panic!("not within {PATIENCE:?}; offset {:?}", self.target.offset))
+        .unwrap_or_else(|_| self.took_too_long())
+    }
+
+    /// Says what it waits for, such as a transaction that keeps a slot from being made.
+    fn took_too_long(&self) -> ! {
+        let (phase, offset) = (self.context.progress.status().phase, &self.target.offset);
+        panic!("not within {PATIENCE:?}: {phase:?}, offset {offset:?}")
     }
 
     /// Goes on until it fails.
