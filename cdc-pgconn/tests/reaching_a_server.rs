@@ -1,4 +1,4 @@
-//! Connecting to a real server: `CDC_TEST_POSTGRES_URL` names one, as a superuser with a password over TCP.
+//! Connecting to a real server.
 
 // The whole crate is a test; clippy knows only its functions marked as such.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
@@ -8,14 +8,12 @@ mod server;
 use std::time::{Duration, Instant};
 
 use cdc_pgconn::{
-    ConnectConfig, ConnectError, ConnectErrorKind, Host, RootCertificates, Session, SslMode,
-    connect_sql, open,
+    ConnectConfig, ConnectError, ConnectErrorKind, Host, RootCertificates, Session, SqlClient,
+    SslMode, connect_sql, open,
 };
+use cdc_testservers::Options;
+use server::database::{TestDatabase, as_role, config, own_server, shared};
 use tokio::net::{TcpListener, TcpStream};
-
-fn shared() -> Option<ConnectConfig> {
-    server::from_variable("CDC_TEST_POSTGRES_URL")
-}
 
 /// The same server for another host and port.
 fn moved(config: &ConnectConfig, host: &str, port: u16) -> ConnectConfig {
@@ -29,6 +27,11 @@ fn moved(config: &ConnectConfig, host: &str, port: u16) -> ConnectConfig {
     }
 }
 
+/// The first column of the first row.
+async fn text(client: &SqlClient, sql: &str) -> String {
+    client.query_one(sql, &[]).await.unwrap().get(0)
+}
+
 async fn failure(config: &ConnectConfig) -> ConnectError {
     let error = connect_sql(config, &Session::default()).await.unwrap_err();
     let text = error.to_string();
@@ -39,20 +42,17 @@ async fn failure(config: &ConnectConfig) -> ConnectError {
 
 #[tokio::test]
 async fn a_session_knows_its_server_and_shows_its_name() {
-    let Some(config) = shared() else { return };
+    let config = shared();
     let session = Session::default().with_application_name("cdc test").with_synchronous_commit();
     let client = connect_sql(&config, &session).await.unwrap();
-    assert_eq!(
-        server::text(&client, "SHOW server_version_num").await,
-        client.server_version().to_string()
-    );
-    assert_eq!(server::text(&client, "SHOW application_name").await, "cdc test");
-    assert_eq!(server::text(&client, "SHOW synchronous_commit").await, "on");
+    assert_eq!(text(&client, "SHOW server_version_num").await, client.server_version().to_string());
+    assert_eq!(text(&client, "SHOW application_name").await, "cdc test");
+    assert_eq!(text(&client, "SHOW synchronous_commit").await, "on");
 }
 
 #[tokio::test]
 async fn a_wrong_password_a_missing_user_and_a_missing_database_are_told_apart() {
-    let Some(config) = shared() else { return };
+    let config = shared();
     let error = failure(&config.clone().with_password("wrong-password")).await;
     assert!(matches!(error, ConnectError::Authentication { .. }), "{error:?}");
     assert_eq!((error.sqlstate(), error.kind()), (Some("28P01"), ConnectErrorKind::Configuration));
@@ -61,8 +61,7 @@ async fn a_wrong_password_a_missing_user_and_a_missing_database_are_told_apart()
     assert!(matches!(error, ConnectError::DatabaseMissing { .. }), "{error:?}");
     assert_eq!(error.kind(), ConnectErrorKind::Configuration);
 
-    let Host::Tcp(host) = config.host() else { return };
-    let nobody = ConnectConfig::new(host, config.user()).with_port(config.port());
+    let nobody = as_role(&config, config.user());
     let error = failure(&nobody).await;
     assert!(error.to_string().contains("PGPASSWORD"), "{error:?}");
 }
@@ -111,34 +110,21 @@ async fn a_server_of_another_kind_is_noticed() {
 
 #[tokio::test]
 async fn a_unix_socket_is_reached_by_its_directory() {
-    let Some(config) = shared() else { return };
-    let admin = server::admin(&config).await;
-    let directories = server::text(&admin, "SHOW unix_socket_directories").await;
-    let directory = directories.split(',').next().unwrap_or_default().trim().to_owned();
-    let socket = moved(&config, &directory, config.port());
-    if !matches!(socket.host(), Host::Unix(_)) || open(&socket).await.is_err() {
-        println!("skipped: no Unix socket of this server here");
-        return;
-    }
+    let server = own_server(Options::new());
+    let socket = config(&server.socket_url("postgres"));
+    assert!(matches!(socket.host(), Host::Unix(_)));
     let client = connect_sql(&socket, &Session::default()).await.unwrap();
-    assert_eq!(server::text(&client, "SELECT inet_server_addr() IS NULL || ''").await, "true");
+    assert_eq!(text(&client, "SELECT inet_server_addr() IS NULL || ''").await, "true");
     assert!(open(&socket).await.unwrap().tcp().is_none());
 }
 
 #[tokio::test]
 async fn tls_verifies_what_the_mode_says() {
-    let Some(config) = shared() else { return };
-    let admin = server::admin(&config).await;
-    if server::text(&admin, "SHOW ssl").await == "off" || !matches!(config.host(), Host::Tcp(_)) {
-        println!("skipped: this server has no TLS");
-        return;
-    }
+    let server = own_server(Options::new());
+    let config = config(&server.url("postgres"));
     let encrypted = "SELECT ssl::text FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
     let directory = tempfile::tempdir().unwrap();
-    let ca = directory.path().join("ca.pem");
-    std::fs::write(&ca, server::server_file(&admin, "ssl_ca_file").await).unwrap();
-    let own = directory.path().join("server.pem");
-    std::fs::write(&own, server::server_file(&admin, "ssl_cert_file").await).unwrap();
+    let (ca, own) = (server.ca_cert(), server.data_dir().join("server.pem"));
     let with = |mode, root: Option<&std::path::Path>| {
         let config = config.clone().with_ssl_mode(mode);
         match root {
@@ -161,7 +147,7 @@ async fn tls_verifies_what_the_mode_says() {
         (SslMode::Prefer, Some(&foreign), "false"),
     ] {
         let client = connect_sql(&with(mode, root), &Session::default()).await.unwrap();
-        assert_eq!(server::text(&client, encrypted).await, expected, "{mode} {root:?}");
+        assert_eq!(text(&client, encrypted).await, expected, "{mode} {root:?}");
     }
     assert!(open(&with(SslMode::Require, None)).await.unwrap().tcp().is_some());
 
@@ -185,29 +171,22 @@ async fn tls_verifies_what_the_mode_says() {
 
 #[tokio::test]
 async fn the_name_in_the_certificate_counts_with_verify_full_only() {
-    let Some(config) = shared() else { return };
-    let admin = server::admin(&config).await;
-    let Host::Tcp(host) = config.host().clone() else { return };
-    if server::text(&admin, "SHOW ssl").await == "off" {
-        println!("skipped: this server has no TLS");
-        return;
-    }
-    let directory = tempfile::tempdir().unwrap();
-    let ca = directory.path().join("ca.pem");
-    std::fs::write(&ca, server::server_file(&admin, "ssl_ca_file").await).unwrap();
+    let server = own_server(Options::new());
+    let config = config(&server.url("postgres"));
     // The server under an address that its certificate does not have.
     let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let server_port = config.port();
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
-            let mut server = TcpStream::connect((host.as_str(), server_port)).await.unwrap();
+            let mut server = TcpStream::connect(("127.0.0.1", server_port)).await.unwrap();
             tokio::spawn(
                 async move { tokio::io::copy_bidirectional(&mut client, &mut server).await },
             );
         }
     });
-    let config = moved(&config, "127.0.0.2", port).with_ssl_root(RootCertificates::File(ca));
+    let config =
+        moved(&config, "127.0.0.2", port).with_ssl_root(RootCertificates::File(server.ca_cert()));
     let error = failure(&config.clone().with_ssl_mode(SslMode::VerifyFull)).await;
     assert!(error.to_string().contains("subjectAltName"), "{error}");
     let config = config.with_ssl_mode(SslMode::VerifyCa);
@@ -216,7 +195,7 @@ async fn the_name_in_the_certificate_counts_with_verify_full_only() {
 
 #[tokio::test]
 async fn a_session_that_the_server_ends_says_why() {
-    let Some(config) = shared() else { return };
+    let config = shared();
     let admin = server::admin(&config).await;
     let client = connect_sql(&config, &Session::default()).await.unwrap();
     let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
@@ -231,7 +210,7 @@ async fn a_session_that_the_server_ends_says_why() {
 
 #[tokio::test]
 async fn a_dropped_client_closes_its_connection() {
-    let Some(config) = shared() else { return };
+    let config = shared();
     let admin = server::admin(&config).await;
     let client = connect_sql(&config, &Session::default()).await.unwrap();
     let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
@@ -247,30 +226,8 @@ async fn a_dropped_client_closes_its_connection() {
 
 #[tokio::test]
 async fn settings_of_the_role_change_no_text_that_arrives() {
-    let Some(config) = shared() else { return };
-    let admin = server::admin(&config).await;
-    admin
-        .batch_execute(
-            "DROP ROLE IF EXISTS cdc_test_formats;
-             CREATE ROLE cdc_test_formats LOGIN SUPERUSER PASSWORD 'formats';
-             ALTER ROLE cdc_test_formats SET DateStyle = 'German, DMY';
-             ALTER ROLE cdc_test_formats SET IntervalStyle = 'iso_8601';
-             ALTER ROLE cdc_test_formats SET TimeZone = 'Asia/Tokyo';
-             ALTER ROLE cdc_test_formats SET bytea_output = 'escape';
-             ALTER ROLE cdc_test_formats SET extra_float_digits = -15;
-             ALTER ROLE cdc_test_formats SET client_encoding = 'LATIN1';
-             ALTER ROLE cdc_test_formats SET standard_conforming_strings = off;
-             ALTER ROLE cdc_test_formats SET synchronous_commit = off;
-             ALTER ROLE cdc_test_formats SET statement_timeout = '1h'",
-        )
-        .await
-        .unwrap();
-    let Host::Tcp(host) = config.host() else { return };
-    let role = ConnectConfig::new(host, "cdc_test_formats")
-        .with_port(config.port())
-        .with_database(config.database())
-        .with_password("formats")
-        .with_options("-c DateStyle=SQL -c extra_float_digits=-3");
+    let database = TestDatabase::create().await;
+    let role = database.contrary_role().await;
     let session = Session::default().with_synchronous_commit();
     let client = connect_sql(&role, &session).await.unwrap();
     for (sql, expected) in [
@@ -284,8 +241,6 @@ async fn settings_of_the_role_change_no_text_that_arrives() {
         ("SHOW synchronous_commit", "on"),
         ("SHOW statement_timeout", "0"),
     ] {
-        assert_eq!(server::text(&client, sql).await, expected, "{sql}");
+        assert_eq!(text(&client, sql).await, expected, "{sql}");
     }
-    drop(client);
-    admin.batch_execute("DROP ROLE cdc_test_formats").await.unwrap();
 }

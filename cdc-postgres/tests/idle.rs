@@ -10,7 +10,7 @@ use cdc_core::Source as _;
 use support::{Copy, PATIENCE, TestDatabase};
 
 async fn confirmed(database: &TestDatabase) -> String {
-    let slot = format!("cdc_test_{}", database.name);
+    let slot = database.slot();
     database
         .text(&format!(
             "SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = '{slot}'"
@@ -21,13 +21,11 @@ async fn confirmed(database: &TestDatabase) -> String {
 
 #[tokio::test]
 async fn the_slot_follows_while_only_another_database_writes() {
-    let Some(database) = TestDatabase::create().await else { return };
-    let Some(other) = TestDatabase::create().await else { return };
+    let database = TestDatabase::create().await;
+    let other = TestDatabase::create().await;
     database.run("CREATE TABLE t (id int PRIMARY KEY)").await;
     other.run("CREATE TABLE busy (n int)").await;
-    let mut copy = Copy::new(database.source());
-    copy.start().await.unwrap();
-    copy.catch_up().await.unwrap();
+    let mut copy = Copy::of(&database).await;
     other.run("INSERT INTO busy SELECT generate_series(1, 50000)").await;
     let written = other.text("SELECT pg_current_wal_lsn()::text").await.unwrap();
     let begin = Instant::now();
@@ -42,13 +40,11 @@ async fn the_slot_follows_while_only_another_database_writes() {
         let _ = tokio::time::timeout(Duration::from_millis(200), copy.step()).await;
     }
     copy.source.close().await.unwrap();
-    other.drop().await;
-    database.drop().await;
 }
 
 #[tokio::test]
 async fn a_consumer_that_stands_still_does_not_lose_the_connection() {
-    let Some(database) = TestDatabase::create().await else { return };
+    let database = TestDatabase::create().await;
     database
         .run(&format!(
             "CREATE TABLE t (id int PRIMARY KEY, filler text); ALTER DATABASE {} SET wal_sender_timeout = '2s'",
@@ -68,5 +64,4 @@ async fn a_consumer_that_stands_still_does_not_lose_the_connection() {
     tokio::time::timeout(PATIENCE, copy.catch_up()).await.unwrap().unwrap();
     copy.source.close().await.unwrap();
     copy.assert_equal(&database).await;
-    database.drop().await;
 }

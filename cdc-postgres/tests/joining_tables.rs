@@ -7,11 +7,9 @@ use support::{Copy, TestDatabase};
 
 #[tokio::test]
 async fn a_new_table_joins_with_its_rows() {
-    let Some(database) = TestDatabase::create().await else { return };
+    let database = TestDatabase::create().await;
     database.run("CREATE TABLE old (id int PRIMARY KEY); INSERT INTO old VALUES (1)").await;
-    let mut copy = Copy::new(database.source());
-    copy.start().await.unwrap();
-    copy.catch_up().await.unwrap();
+    let mut copy = Copy::of(&database).await;
     copy.source.close().await.unwrap();
     database
         .run(
@@ -31,20 +29,15 @@ async fn a_new_table_joins_with_its_rows() {
             .run("UPDATE new_keyed SET note = note || 'y' WHERE id < 10; INSERT INTO new_keyless VALUES (-1); DELETE FROM new_keyed WHERE id = 50; INSERT INTO new_keyed VALUES (50, 'again')")
             .await;
     }
-    copy.catch_up().await.unwrap();
-    copy.source.close().await.unwrap();
-    copy.assert_equal(&database).await;
+    copy.finish(&database).await;
     assert!(copy.target.of("public.old", Operation::Truncate).is_empty());
-    database.drop().await;
 }
 
 #[tokio::test]
 async fn a_change_from_before_the_table_was_published_is_in_the_read() {
-    let Some(database) = TestDatabase::create().await else { return };
+    let database = TestDatabase::create().await;
     database.run("CREATE TABLE old (id int PRIMARY KEY)").await;
-    let mut copy = Copy::new(database.source());
-    copy.start().await.unwrap();
-    copy.catch_up().await.unwrap();
+    let mut copy = Copy::of(&database).await;
     copy.source.close().await.unwrap();
     database.run("CREATE TABLE late (id int PRIMARY KEY)").await;
     // The change is in the log before the table is published, its commit after the stream began.
@@ -56,21 +49,16 @@ async fn a_change_from_before_the_table_was_published_is_in_the_read() {
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     open.batch_execute("COMMIT").await.unwrap();
     database.run("INSERT INTO late VALUES (2)").await;
-    copy.catch_up().await.unwrap();
-    copy.source.close().await.unwrap();
-    copy.assert_equal(&database).await;
-    database.drop().await;
+    copy.finish(&database).await;
 }
 
 #[tokio::test]
 async fn a_table_that_gets_a_key_is_followed_in_full_from_the_next_start() {
-    let Some(database) = TestDatabase::create().await else { return };
+    let database = TestDatabase::create().await;
     database
         .run("CREATE TABLE t (id int NOT NULL, note text); INSERT INTO t VALUES (1, 'a')")
         .await;
-    let mut copy = Copy::new(database.source());
-    copy.start().await.unwrap();
-    copy.catch_up().await.unwrap();
+    let mut copy = Copy::of(&database).await;
     copy.source.close().await.unwrap();
     database.run("ALTER TABLE t ADD PRIMARY KEY (id)").await;
     copy.kill(database.source()).await;
@@ -80,5 +68,4 @@ async fn a_table_that_gets_a_key_is_followed_in_full_from_the_next_start() {
     copy.catch_up().await.unwrap();
     copy.source.close().await.unwrap();
     assert_eq!(copy.target.of("public.t", Operation::Update).len(), 1);
-    database.drop().await;
 }

@@ -15,9 +15,9 @@ fn columns(copy: &Copy, table: &str, operation: Operation) -> Vec<String> {
 
 #[tokio::test]
 async fn row_filters_and_column_lists_hold_for_the_copy_as_for_the_stream() {
-    let Some(database) = TestDatabase::create().await else { return };
-    if database.sql.server_version() < 150_000 {
-        return database.drop().await;
+    let database = TestDatabase::create().await;
+    if database.lacks("the row filter and the column list", 15) {
+        return;
     }
     database
         .run(
@@ -40,12 +40,11 @@ async fn row_filters_and_column_lists_hold_for_the_copy_as_for_the_stream() {
     assert_eq!(columns(&copy, "public.t", Operation::Read), ["id", "n"]);
     assert_eq!(columns(&copy, "public.t", Operation::Create), ["id", "n"]);
     assert!(!copy.target.tables.contains_key("public.other"));
-    database.drop().await;
 }
 
 #[tokio::test]
 async fn a_partitioned_table_comes_as_its_leaves() {
-    let Some(database) = TestDatabase::create().await else { return };
+    let database = TestDatabase::create().await;
     database
         .run(
             "CREATE TABLE p (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
@@ -63,14 +62,13 @@ async fn a_partitioned_table_comes_as_its_leaves() {
     assert_eq!(copy.target.contents()["public.p1"].len(), 1);
     assert_eq!(copy.target.contents()["public.p2"].len(), 2);
     assert!(!copy.target.tables.contains_key("public.p"));
-    database.drop().await;
 }
 
 #[tokio::test]
 async fn a_partitioned_table_comes_as_its_root_where_it_is_published_so() {
-    let Some(database) = TestDatabase::create().await else { return };
-    if database.sql.server_version() < 130_000 {
-        return database.drop().await;
+    let database = TestDatabase::create().await;
+    if database.lacks("publish_via_partition_root", 13) {
+        return;
     }
     database
         .run(
@@ -90,12 +88,11 @@ async fn a_partitioned_table_comes_as_its_root_where_it_is_published_so() {
     copy.source.close().await.unwrap();
     assert_eq!(copy.target.contents().keys().collect::<Vec<_>>(), ["public.p"]);
     assert_eq!(copy.target.contents()["public.p"].len(), 2);
-    database.drop().await;
 }
 
 #[tokio::test]
 async fn generated_columns_inheritance_and_excluded_tables() {
-    let Some(database) = TestDatabase::create().await else { return };
+    let database = TestDatabase::create().await;
     database
         .run(
             "CREATE TABLE g (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED, n serial);
@@ -118,19 +115,16 @@ async fn generated_columns_inheritance_and_excluded_tables() {
     let tables = copy.target.contents();
     assert_eq!(tables.keys().collect::<Vec<_>>(), ["public.child", "public.g", "public.parent"]);
     assert_eq!((tables["public.parent"].len(), tables["public.child"].len()), (1, 2));
-    database.drop().await;
 }
 
 #[tokio::test]
 async fn logical_messages_and_origins_arrive() {
-    let Some(database) = TestDatabase::create().await else { return };
-    if database.sql.server_version() < 140_000 {
-        return database.drop().await;
+    let database = TestDatabase::create().await;
+    if database.lacks("the message in the stream", 14) {
+        return;
     }
     database.run("CREATE TABLE t (id int PRIMARY KEY)").await;
-    let mut copy = Copy::new(database.source());
-    copy.start().await.unwrap();
-    copy.catch_up().await.unwrap();
+    let mut copy = Copy::of(&database).await;
     database.run("SELECT pg_logical_emit_message(false, 'lone', 'one')").await;
     database
         .run("BEGIN; INSERT INTO t VALUES (1); SELECT pg_logical_emit_message(true, 'in', 'two'); COMMIT")
@@ -155,16 +149,13 @@ async fn logical_messages_and_origins_arrive() {
         })
         .collect();
     assert_eq!(messages, [("lone".to_owned(), false), ("in".to_owned(), true)]);
-    database.drop().await;
 }
 
 #[tokio::test]
 async fn removing_a_pipeline_leaves_nothing_behind() {
-    let Some(database) = TestDatabase::create().await else { return };
+    let database = TestDatabase::create().await;
     database.run("CREATE TABLE t (id int PRIMARY KEY)").await;
-    let mut copy = Copy::new(database.source());
-    copy.start().await.unwrap();
-    copy.catch_up().await.unwrap();
+    let mut copy = Copy::of(&database).await;
     let other = database.source().build().unwrap();
     let error = other.remove("test").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
@@ -178,5 +169,4 @@ async fn removing_a_pipeline_leaves_nothing_behind() {
         ))
         .await;
     assert_eq!(left.as_deref(), Some("0"));
-    database.drop().await;
 }

@@ -1,39 +1,26 @@
-//! The replication connection and the decoder on a real server: `CDC_TEST_POSTGRES_URL` names one, as a superuser
-//! with `wal_level=logical`.
+//! The replication connection and the decoder on a real server.
 
 // The whole crate is a test; clippy knows only its functions marked as such.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+#[path = "../../cdc-pgconn/tests/server/database.rs"]
+mod database;
+
 use std::time::Duration;
 
-use cdc_pgconn::{ConnectConfig, ConnectError, Environment, Session, SqlClient, connect_sql};
+use cdc_pgconn::{ConnectConfig, ConnectError};
 use cdc_postgres::Lsn;
 use cdc_postgres::pgoutput::{Message, OldTuple, ReplicaIdentity, TupleColumn, decode};
 use cdc_postgres::wire::command::{SlotSnapshot, create_slot, pgoutput_options};
 use cdc_postgres::wire::connection::{ReplicationConnection, cancel};
 use cdc_postgres::wire::copy_both::CopyBoth;
 use cdc_postgres::wire::replication::{ReplicationMessage, StandbyStatus};
+use cdc_testservers::Options;
+use database::{PATIENCE, TestDatabase, shared};
 
-fn shared() -> Option<ConnectConfig> {
-    let Ok(url) = std::env::var("CDC_TEST_POSTGRES_URL") else {
-        println!("skipped: CDC_TEST_POSTGRES_URL is not set");
-        return None;
-    };
-    Some(ConnectConfig::from_url_in(&url, &Environment::empty()).unwrap())
-}
-
-/// A database of the test's own, dropped and made anew.
-async fn database(config: &ConnectConfig, name: &str) -> (ConnectConfig, SqlClient) {
-    let admin = connect_sql(config, &Session::default()).await.unwrap();
-    admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name}")).await.unwrap();
-    admin.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
-    let config = config.clone().with_database(name);
-    let client = connect_sql(&config, &Session::default()).await.unwrap();
-    (config, client)
-}
-
-/// A stream from a temporary slot, which goes away with its connection.
-async fn stream(config: &ConnectConfig, slot: &str, options: &[(&str, &str)]) -> CopyBoth {
+/// A stream from a temporary slot of the database's name, which goes away with its connection.
+async fn stream(config: &ConnectConfig, options: &[(&str, &str)]) -> CopyBoth {
+    let slot = config.database();
     let mut connection = ReplicationConnection::connect(config).await.unwrap();
     // What exceeds this is streamed in blocks, where the protocol allows it.
     if connection.server_version() >= 130_000 {
@@ -46,8 +33,8 @@ async fn stream(config: &ConnectConfig, slot: &str, options: &[(&str, &str)]) ->
     } else {
         create_slot(slot, true, SlotSnapshot::Nothing)
     };
-    // It waits for all open transactions, also for a prepared one that a broken run left.
-    let created = tokio::time::timeout(Duration::from_secs(60), connection.simple_query(&create));
+    // It waits for all open transactions.
+    let created = tokio::time::timeout(PATIENCE, connection.simple_query(&create));
     created.await.expect("no transaction is open for long").unwrap();
     let version = options.iter().find(|(name, _)| *name == "proto_version").map_or("1", |o| o.1);
     let mut all = pgoutput_options(version.parse().unwrap(), &["cdc \"test\""]);
@@ -96,7 +83,7 @@ fn text(text: &str) -> TupleColumn {
 
 #[tokio::test]
 async fn the_connection_answers_commands() {
-    let Some(config) = shared() else { return };
+    let config = shared();
     let mut connection = ReplicationConnection::connect(&config).await.unwrap();
     let system = connection.simple_query("IDENTIFY_SYSTEM").await.unwrap();
     assert_eq!(system.text(0, "dbname"), Some(config.database()));
@@ -123,7 +110,7 @@ async fn the_connection_answers_commands() {
 
 #[tokio::test]
 async fn a_command_that_waits_is_cancelled() {
-    let Some(config) = shared() else { return };
+    let config = shared();
     let mut connection = ReplicationConnection::connect(&config).await.unwrap();
     let key = connection.cancel_key().unwrap();
     let stop = async {
@@ -136,7 +123,7 @@ async fn a_command_that_waits_is_cancelled() {
 
 #[tokio::test]
 async fn a_command_that_was_dropped_makes_the_connection_refuse_others() {
-    let Some(config) = shared() else { return };
+    let config = shared();
     let mut connection = ReplicationConnection::connect(&config).await.unwrap();
     let slow = connection.simple_query("SELECT pg_sleep(60)");
     assert!(tokio::time::timeout(Duration::from_millis(100), slow).await.is_err());
@@ -147,7 +134,8 @@ async fn a_command_that_was_dropped_makes_the_connection_refuse_others() {
 
 #[tokio::test]
 async fn a_role_without_replication_and_a_wrong_password_are_refused() {
-    let Some(config) = shared() else { return };
+    let database = TestDatabase::create().await;
+    let config = &database.config;
     let wrong = config.clone().with_password("wrong-password");
     let error = ReplicationConnection::connect(&wrong).await.unwrap_err();
     assert!(matches!(error, ConnectError::Authentication { .. }), "{error:?}");
@@ -155,42 +143,31 @@ async fn a_role_without_replication_and_a_wrong_password_are_refused() {
     let error = ReplicationConnection::connect(&missing).await.unwrap_err();
     assert!(matches!(error, ConnectError::DatabaseMissing { .. }), "{error:?}");
 
-    let admin = connect_sql(&config, &Session::default()).await.unwrap();
-    let role =
-        "DROP ROLE IF EXISTS cdc_test_plain; CREATE ROLE cdc_test_plain LOGIN PASSWORD 'plain'";
-    admin.batch_execute(role).await.unwrap();
-    let cdc_pgconn::Host::Tcp(host) = config.host() else { return };
-    let plain = ConnectConfig::new(host, "cdc_test_plain")
-        .with_port(config.port())
-        .with_database(config.database())
-        .with_password("plain");
+    let plain = database.role("plain", "").await;
     let error = ReplicationConnection::connect(&plain).await.unwrap_err();
-    admin.batch_execute("DROP ROLE cdc_test_plain").await.unwrap();
     println!("{error}");
     assert!(matches!(error, ConnectError::Permission { .. }), "{error:?}");
 }
 
 #[tokio::test]
 async fn every_message_of_protocol_1_arrives() {
-    let Some(config) = shared() else { return };
-    let (config, client) = database(&config, "cdc_test_proto1").await;
+    let database = TestDatabase::create().await;
+    let (name, client) = (database.name.as_str(), &database.sql);
     client
-        .batch_execute(
+        .batch_execute(&format!(
             "CREATE TYPE mood AS ENUM ('glad');
              CREATE TABLE plain (id int PRIMARY KEY, m mood, big text, n numeric(10,2));
              ALTER TABLE plain ALTER big SET STORAGE EXTERNAL;
              CREATE TABLE whole (a int, b text);
              ALTER TABLE whole REPLICA IDENTITY FULL;
              CREATE PUBLICATION \"cdc \"\"test\"\"\" FOR TABLE plain, whole;
-             SELECT pg_replication_origin_drop('cdc_test')
-               FROM pg_replication_origin WHERE roname = 'cdc_test';
-             SELECT pg_replication_origin_create('cdc_test')",
-        )
+             SELECT pg_replication_origin_create('{name}')",
+        ))
         .await
         .unwrap();
     let with_messages = client.server_version() >= 140_000;
     let options: &[_] = if with_messages { &[("messages", "on")] } else { &[] };
-    let mut stream = stream(&config, "cdc_test_proto1", options).await;
+    let mut stream = stream(&database.config, options).await;
     client
         .batch_execute(
             "BEGIN;
@@ -284,17 +261,17 @@ async fn every_message_of_protocol_1_arrives() {
 
     // A transaction that came from elsewhere names its origin.
     client
-        .batch_execute(
-            "SELECT pg_replication_origin_session_setup('cdc_test');
+        .batch_execute(&format!(
+            "SELECT pg_replication_origin_session_setup('{name}');
              BEGIN; SELECT pg_replication_origin_xact_setup('0/16B3748', now());
              INSERT INTO whole VALUES (9, ''); COMMIT;
              SELECT pg_replication_origin_session_reset()",
-        )
+        ))
         .await
         .unwrap();
     let seen = messages(&mut stream, is_commit).await;
     let Message::Origin(origin) = &seen[1] else { panic!("{seen:?}") };
-    assert_eq!((origin.name.as_str(), origin.commit_lsn), ("cdc_test", Lsn(0x16B_3748)));
+    assert_eq!((origin.name.as_str(), origin.commit_lsn), (name, Lsn(0x16B_3748)));
 
     // What is confirmed shows at the slot; a graceful end leaves the connection to use.
     let flush = commit.end_lsn;
@@ -302,9 +279,8 @@ async fn every_message_of_protocol_1_arrives() {
     stream.send_status(status).await.unwrap();
     let mut confirmed = Lsn::ZERO;
     for _ in 0..500 {
-        let sql = "SELECT confirmed_flush_lsn::text FROM pg_replication_slots
-                   WHERE slot_name = 'cdc_test_proto1'";
-        let row = client.query_one(sql, &[]).await.unwrap();
+        let sql = "SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = $1";
+        let row = client.query_one(sql, &[&name]).await.unwrap();
         confirmed = row.get::<_, String>(0).parse().unwrap();
         if confirmed == flush {
             break;
@@ -327,22 +303,15 @@ async fn every_message_of_protocol_1_arrives() {
     let answer = connection.simple_query("SELECT 7 AS n").await.unwrap();
     assert_eq!(answer.text(0, "n"), Some("7"));
     connection.close().await.unwrap();
-    client.batch_execute("SELECT pg_replication_origin_drop('cdc_test')").await.unwrap();
 }
 
 #[tokio::test]
 async fn transactions_in_progress_and_prepared_ones_arrive() {
-    let Some(config) = shared() else { return };
-    let (config, client) = database(&config, "cdc_test_stream").await;
+    // A prepared transaction holds up every slot that is made meanwhile.
+    let database = TestDatabase::on_own_server(Options::new()).await;
+    let client = &database.sql;
     let version = client.server_version();
-    if version < 150_000 {
-        println!("skipped: streaming of prepared transactions needs PostgreSQL 15");
-        return;
-    }
-    let prepared: String =
-        client.query_one("SHOW max_prepared_transactions", &[]).await.unwrap().get(0);
-    if prepared == "0" {
-        println!("skipped: max_prepared_transactions is 0");
+    if database.lacks("the stream of prepared transactions", 15) {
         return;
     }
     client
@@ -355,7 +324,7 @@ async fn transactions_in_progress_and_prepared_ones_arrive() {
     let parallel = version >= 160_000;
     let (proto, streaming) = if parallel { ("4", "parallel") } else { ("3", "on") };
     let options = [("proto_version", proto), ("streaming", streaming), ("two_phase", "on")];
-    let mut stream = stream(&config, "cdc_test_stream", &options).await;
+    let mut stream = stream(&database.config, &options).await;
     let many = |from: u32| {
         format!(
             "INSERT INTO t SELECT i, repeat('v', 100) FROM generate_series({from}, {from} + 3000) AS i;"
@@ -405,31 +374,17 @@ async fn transactions_in_progress_and_prepared_ones_arrive() {
 
 #[tokio::test]
 async fn settings_of_the_role_change_no_value_in_the_stream() {
-    let Some(config) = shared() else { return };
-    let (config, client) = database(&config, "cdc_test_role").await;
+    let database = TestDatabase::create().await;
+    let client = &database.sql;
     client
         .batch_execute(
-            "DROP ROLE IF EXISTS cdc_test_role;
-             CREATE ROLE cdc_test_role LOGIN SUPERUSER PASSWORD 'role';
-             ALTER ROLE cdc_test_role SET DateStyle = 'German, DMY';
-             ALTER ROLE cdc_test_role SET IntervalStyle = 'iso_8601';
-             ALTER ROLE cdc_test_role SET TimeZone = 'Asia/Tokyo';
-             ALTER ROLE cdc_test_role SET bytea_output = 'escape';
-             ALTER ROLE cdc_test_role SET extra_float_digits = -15;
-             ALTER ROLE cdc_test_role SET client_encoding = 'LATIN1';
-             ALTER ROLE cdc_test_role SET statement_timeout = '1h';
-             CREATE TABLE t (d date, z timestamptz, i interval, b bytea, f float8, c text);
+            "CREATE TABLE t (d date, z timestamptz, i interval, b bytea, f float8, c text);
              CREATE PUBLICATION \"cdc \"\"test\"\"\" FOR TABLE t",
         )
         .await
         .unwrap();
-    let cdc_pgconn::Host::Tcp(host) = config.host() else { return };
-    let role = ConnectConfig::new(host, "cdc_test_role")
-        .with_port(config.port())
-        .with_database(config.database())
-        .with_password("role")
-        .with_options("-c DateStyle=SQL -c bytea_output=escape");
-    let mut stream = stream(&role, "cdc_test_role", &[]).await;
+    let role = database.contrary_role().await;
+    let mut stream = stream(&role, &[]).await;
     client
         .batch_execute(
             r"INSERT INTO t VALUES ('2024-02-29', '2024-02-29 12:00+09', '1 month 2 days 03:04',
@@ -455,13 +410,12 @@ async fn settings_of_the_role_change_no_value_in_the_stream() {
     let timeout = connection.simple_query("SHOW statement_timeout").await.unwrap();
     assert_eq!(timeout.text(0, "statement_timeout"), Some("0"));
     connection.close().await.unwrap();
-    client.batch_execute("DROP ROLE cdc_test_role").await.unwrap();
 }
 
 #[tokio::test]
 async fn reading_can_be_cancelled_at_any_moment_without_loss() {
-    let Some(config) = shared() else { return };
-    let (config, client) = database(&config, "cdc_test_cancel").await;
+    let database = TestDatabase::create().await;
+    let client = &database.sql;
     client
         .batch_execute(
             "CREATE TABLE t (id int, v text);
@@ -469,7 +423,7 @@ async fn reading_can_be_cancelled_at_any_moment_without_loss() {
         )
         .await
         .unwrap();
-    let mut stream = stream(&config, "cdc_test_cancel", &[]).await;
+    let mut stream = stream(&database.config, &[]).await;
     // Single rows larger than the read buffer among small ones.
     let insert =
         "INSERT INTO t SELECT i, repeat('v', CASE WHEN i % 500 = 0 THEN 700000 ELSE 100 END)
@@ -503,38 +457,32 @@ async fn reading_can_be_cancelled_at_any_moment_without_loss() {
 
 #[tokio::test]
 async fn a_missing_slot_and_one_in_use_are_told_apart_and_closing_frees_it() {
-    let Some(config) = shared() else { return };
-    let (config, client) = database(&config, "cdc_test_slot").await;
+    let database = TestDatabase::create().await;
+    let client = &database.sql;
     client.batch_execute("CREATE PUBLICATION \"cdc \"\"test\"\"\"").await.unwrap();
     let options = pgoutput_options(1, &["cdc \"test\""]);
-    let start = |slot: &'static str| {
-        let (config, options) = (config.clone(), options.clone());
-        async move {
-            let connection = ReplicationConnection::connect(&config).await.unwrap();
-            connection.start_replication(slot, Lsn::ZERO, &options).await
-        }
+    let slot = database.name.as_str();
+    let start = || async {
+        let connection = ReplicationConnection::connect(&database.config).await.unwrap();
+        connection.start_replication(slot, Lsn::ZERO, &options).await
     };
-    let error = start("cdc_test_no_slot").await.unwrap_err();
+    let error = start().await.unwrap_err();
     assert_eq!(error.sqlstate(), Some("42704"));
-    client
-        .batch_execute("SELECT pg_create_logical_replication_slot('cdc_test_slot', 'pgoutput')")
-        .await
-        .unwrap();
-    let first = start("cdc_test_slot").await.unwrap();
-    let error = start("cdc_test_slot").await.unwrap_err();
+    database.run(&format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')")).await;
+    let first = start().await.unwrap();
+    let error = start().await.unwrap_err();
     assert_eq!(error.sqlstate(), Some("55006"), "{error}");
     first.finish().await.unwrap().close().await.unwrap();
-    let again = start("cdc_test_slot").await.unwrap();
+    let again = start().await.unwrap();
     again.finish().await.unwrap().close().await.unwrap();
-    client.batch_execute("SELECT pg_drop_replication_slot('cdc_test_slot')").await.unwrap();
 }
 
 #[tokio::test]
 async fn a_server_that_ends_the_stream_says_why() {
-    let Some(config) = shared() else { return };
-    let (config, client) = database(&config, "cdc_test_end").await;
+    let database = TestDatabase::create().await;
+    let client = &database.sql;
     client.batch_execute("CREATE PUBLICATION \"cdc \"\"test\"\"\"").await.unwrap();
-    let mut stream = stream(&config, "cdc_test_end", &[]).await;
+    let mut stream = stream(&database.config, &[]).await;
     let pid = stream.connection().cancel_key().unwrap().process_id;
     client.execute("SELECT pg_terminate_backend($1)", &[&pid]).await.unwrap();
     let error = loop {

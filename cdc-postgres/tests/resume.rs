@@ -27,7 +27,7 @@ async fn change(database: &TestDatabase, round: i32) {
 
 #[tokio::test]
 async fn a_kill_at_any_batch_loses_and_repeats_nothing() {
-    let Some(database) = TestDatabase::create().await else { return };
+    let database = TestDatabase::create().await;
     database
         .run(
             "CREATE TABLE keyed (id int PRIMARY KEY, note text, large text);
@@ -51,19 +51,14 @@ async fn a_kill_at_any_batch_loses_and_repeats_nothing() {
             copy.start().await.unwrap();
         }
     }
-    copy.catch_up().await.unwrap();
-    copy.source.close().await.unwrap();
-    copy.assert_equal(&database).await;
-    database.drop().await;
+    copy.finish(&database).await;
 }
 
 #[tokio::test]
 async fn what_was_delivered_but_not_saved_comes_again() {
-    let Some(database) = TestDatabase::create().await else { return };
+    let database = TestDatabase::create().await;
     database.run("CREATE TABLE t (id int PRIMARY KEY)").await;
-    let mut copy = Copy::new(database.source());
-    copy.start().await.unwrap();
-    copy.catch_up().await.unwrap();
+    let mut copy = Copy::of(&database).await;
     database.run("INSERT INTO t SELECT generate_series(1, 100)").await;
     for _ in 0..3 {
         // Taken out and forgotten.
@@ -72,8 +67,5 @@ async fn what_was_delivered_but_not_saved_comes_again() {
         copy.kill(database.source()).await;
         copy.start().await.unwrap();
     }
-    copy.catch_up().await.unwrap();
-    copy.source.close().await.unwrap();
-    copy.assert_equal(&database).await;
-    database.drop().await;
+    copy.finish(&database).await;
 }

@@ -7,7 +7,7 @@ use support::{Copy, TestDatabase};
 
 #[tokio::test]
 async fn rows_are_copied_then_changes_follow() {
-    let Some(database) = TestDatabase::create().await else { return };
+    let database = TestDatabase::create().await;
     database
         .run(
             "CREATE TABLE orders (id int PRIMARY KEY, note text DEFAULT 'new', total numeric(10,2) NOT NULL);
@@ -19,9 +19,7 @@ async fn rows_are_copied_then_changes_follow() {
              INSERT INTO \"Odd.Name\" VALUES (1, 'x')",
         )
         .await;
-    let mut copy = Copy::new(database.source());
-    copy.start().await.unwrap();
-    copy.catch_up().await.unwrap();
+    let mut copy = Copy::of(&database).await;
     assert_eq!(copy.target.of("public.orders", Operation::Read).len(), 1000);
     for table in ["public.orders", "public.empty", "public.log", "public.Odd.Name"] {
         assert_eq!(copy.target.of(table, Operation::Table).len(), 1, "{table}");
@@ -77,5 +75,4 @@ async fn rows_are_copied_then_changes_follow() {
         .map(|field| field.name.to_string())
         .collect();
     assert_eq!(key, ["a", "b B"]);
-    database.drop().await;
 }

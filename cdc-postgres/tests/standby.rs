@@ -6,15 +6,14 @@ use std::time::{Duration, Instant};
 
 use cdc_core::status::Phase;
 use cdc_core::{ErrorKind, Source as _};
+use cdc_testservers::Options;
 use support::{Copy, TestDatabase, context};
 
 #[tokio::test]
 async fn the_second_instance_waits_and_takes_over() {
-    let Some(database) = TestDatabase::create().await else { return };
+    let database = TestDatabase::create().await;
     database.run("CREATE TABLE t (id int PRIMARY KEY)").await;
-    let mut first = Copy::new(database.source());
-    first.start().await.unwrap();
-    first.catch_up().await.unwrap();
+    let first = Copy::of(&database).await;
 
     let mut refused = database.source().build().unwrap();
     let error = refused.acquire(&context(false)).await.unwrap_err();
@@ -36,16 +35,13 @@ async fn the_second_instance_waits_and_takes_over() {
     let mut second = task.await.unwrap();
     assert!(died.elapsed() < Duration::from_secs(5), "{:?}", died.elapsed());
     second.close().await.unwrap();
-    database.drop().await;
 }
 
 #[tokio::test]
 async fn an_instance_that_lost_its_connection_is_not_in_its_own_way() {
-    let Some(database) = TestDatabase::create().await else { return };
+    let database = TestDatabase::create().await;
     database.run("CREATE TABLE t (id int PRIMARY KEY)").await;
-    let mut copy = Copy::new(database.source());
-    copy.start().await.unwrap();
-    copy.catch_up().await.unwrap();
+    let mut copy = Copy::of(&database).await;
     for round in 0..5 {
         database.run(&format!("INSERT INTO t VALUES ({round})")).await;
         database
@@ -64,13 +60,13 @@ async fn an_instance_that_lost_its_connection_is_not_in_its_own_way() {
     }
     copy.source.close().await.unwrap();
     copy.assert_equal(&database).await;
-    database.drop().await;
 }
 
 #[tokio::test]
 async fn making_a_slot_names_the_transactions_it_waits_for() {
-    let Some(database) = TestDatabase::create().await else { return };
+    let database = TestDatabase::on_own_server(Options::new()).await;
     database.run("CREATE TABLE t (id int PRIMARY KEY)").await;
+    // On the shared server all other tests would wait for it too.
     let open = database.session().await;
     open.batch_execute("BEGIN; INSERT INTO t VALUES (1)").await.unwrap();
     let mut copy = Copy::new(database.source());
@@ -89,12 +85,11 @@ async fn making_a_slot_names_the_transactions_it_waits_for() {
     let mut copy = task.await.unwrap();
     copy.source.close().await.unwrap();
     copy.assert_equal(&database).await;
-    database.drop().await;
 }
 
 #[tokio::test]
 async fn closing_tells_the_server_what_is_saved_and_frees_the_slot() {
-    let Some(database) = TestDatabase::create().await else { return };
+    let database = TestDatabase::create().await;
     database.run("CREATE TABLE t (id int PRIMARY KEY)").await;
     let mut copy = Copy::new(database.source());
     for round in 0..10 {
@@ -111,5 +106,4 @@ async fn closing_tells_the_server_what_is_saved_and_frees_the_slot() {
             .await;
         assert_eq!(confirmed, Some(end.to_string()));
     }
-    database.drop().await;
 }

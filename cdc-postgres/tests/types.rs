@@ -34,7 +34,7 @@ const ROWS: &str = "
 
 #[tokio::test]
 async fn every_type_arrives_exactly() {
-    let Some(database) = TestDatabase::create().await else { return };
+    let database = TestDatabase::create().await;
     database.run(TABLE).await;
     database.run(&ROWS.replace(":id", "1")).await;
     // Settings of the database are settings of its sessions, like a role's.
@@ -47,9 +47,7 @@ async fn every_type_arrives_exactly() {
     ] {
         database.run(&format!("ALTER DATABASE {} SET {setting}", database.name)).await;
     }
-    let mut copy = Copy::new(database.source());
-    copy.start().await.unwrap();
-    copy.catch_up().await.unwrap();
+    let mut copy = Copy::of(&database).await;
     database.run(&ROWS.replace(":id", "11")).await;
     copy.catch_up().await.unwrap();
     copy.source.close().await.unwrap();
@@ -107,16 +105,13 @@ async fn every_type_arrives_exactly() {
     assert_eq!(kind("v").native.unwrap().name.as_ref(), "character varying(10)");
     let infinite = created[1].after().unwrap();
     assert_eq!(infinite.by_name("ts").unwrap().to_value(), Value::Timestamp(Timestamp::Infinity));
-    database.drop().await;
 }
 
 #[tokio::test]
 async fn the_schema_is_the_one_at_the_position_in_the_log() {
-    let Some(database) = TestDatabase::create().await else { return };
+    let database = TestDatabase::create().await;
     database.run("CREATE TABLE t (id int PRIMARY KEY, a int)").await;
-    let mut copy = Copy::new(database.source());
-    copy.start().await.unwrap();
-    copy.catch_up().await.unwrap();
+    let mut copy = Copy::of(&database).await;
     // All of it has happened before the first change is read.
     for statements in [
         "INSERT INTO t VALUES (1, 1)",
@@ -152,5 +147,4 @@ async fn the_schema_is_the_one_at_the_position_in_the_log() {
     // A column that is gone since is optional.
     assert!(created[0].after().unwrap().schema().field(1).unwrap().value_type.optional);
     assert_eq!(copy.target.of("public.t", Operation::Table).len(), 4);
-    database.drop().await;
 }

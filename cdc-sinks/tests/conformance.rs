@@ -2,6 +2,10 @@
 #![cfg(any(feature = "sqlite", feature = "postgres"))]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
+#[cfg(feature = "postgres")]
+#[path = "../../cdc-pgconn/tests/server/database.rs"]
+mod database;
+
 use async_trait::async_trait;
 use cdc_core::Sink;
 use cdc_core::testkit::conformance::sink;
@@ -50,52 +54,28 @@ mod sqlite {
 
 #[cfg(feature = "postgres")]
 mod postgres {
-    use super::*;
-    use cdc_pgconn::{ConnectConfig, Session, SqlClient, connect_sql};
+    use super::{database::TestDatabase, *};
     use cdc_sinks::PostgresSink;
 
-    struct Database {
-        url: String,
-        client: SqlClient,
-    }
-
-    async fn connect(url: &str) -> SqlClient {
-        connect_sql(&ConnectConfig::from_url(url).unwrap(), &Session::default()).await.unwrap()
-    }
-
     #[async_trait]
-    impl sink::Fixture for Database {
+    impl sink::Fixture for TestDatabase {
         async fn instance(&self) -> Box<dyn Sink> {
             Box::new(PostgresSink::builder(&self.url).build().unwrap())
         }
 
         async fn rows(&self, table: &str) -> Option<Vec<(i64, Option<String>)>> {
             let sql = format!("SELECT id, note FROM {table} ORDER BY id, note NULLS FIRST");
-            let rows = self.client.query(&sql, &[]).await.ok()?;
+            let rows = self.sql.query(&sql, &[]).await.ok()?;
             Some(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
         }
 
         async fn reset(&self) {
-            self.client
-                .batch_execute("DROP TABLE IF EXISTS orders, visits, cdc_offsets")
-                .await
-                .unwrap();
+            self.run("DROP TABLE IF EXISTS orders, visits, cdc_offsets").await;
         }
     }
 
     #[tokio::test]
     async fn the_postgres_sink_keeps_the_contracts_of_a_sink() {
-        let Ok(server) = std::env::var("CDC_TEST_POSTGRES_URL") else {
-            println!("skipped: CDC_TEST_POSTGRES_URL is not set");
-            return;
-        };
-        let database = format!("cdc_conformance_{}", std::process::id());
-        let admin = connect(&server).await;
-        admin.batch_execute(&format!("DROP DATABASE IF EXISTS {database}")).await.unwrap();
-        admin.batch_execute(&format!("CREATE DATABASE {database}")).await.unwrap();
-        let (start, _) = server.rsplit_once('/').unwrap();
-        let url = format!("{start}/{database}");
-        let client = connect(&url).await;
-        sink::all(&Database { url, client }).await;
+        sink::all(&TestDatabase::create().await).await;
     }
 }

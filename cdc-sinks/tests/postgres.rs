@@ -1,4 +1,4 @@
-//! What the PostgreSQL sink does with events, seen by SQL on a real server (`CDC_TEST_POSTGRES_URL`).
+//! What the PostgreSQL sink does with events, seen by SQL on a real server.
 #![cfg(feature = "postgres")]
 #![allow(
     clippy::unwrap_used,
@@ -6,31 +6,29 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+mod behaviours;
+#[path = "../../cdc-pgconn/tests/server/database.rs"]
+mod database;
 mod feed;
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use cdc_core::{ChangeEvent, DataType, ErrorKind, Field, NativeType, Sink, Value, ValueType};
-use cdc_pgconn::{ConnectConfig, Session, SqlClient, connect_sql};
+use behaviours::Target as _;
+use cdc_core::{DataType, ErrorKind, Field, NativeType, Sink, Value, ValueType};
 use cdc_sinks::{PostgresSink, TableName, TableNames};
+use database::TestDatabase;
 use feed::*;
 
 struct Target {
-    url: String,
     sink: PostgresSink,
-    sql: SqlClient,
-}
-
-async fn connect(url: &str) -> SqlClient {
-    connect_sql(&ConnectConfig::from_url(url).unwrap(), &Session::default()).await.unwrap()
+    database: TestDatabase,
 }
 
 impl Target {
     /// The rows of a query as text, values parted by `|`, NULL as `~`.
     async fn rows(&self, query: &str) -> Vec<String> {
         use tokio_postgres::SimpleQueryMessage::Row;
-        let answers = self.sql.simple_query(query).await.unwrap();
+        let answers = self.database.sql.simple_query(query).await.unwrap();
         answers
             .iter()
             .filter_map(|answer| match answer {
@@ -45,6 +43,22 @@ impl Target {
             .collect()
     }
 
+    async fn execute(&self, sql: &str) {
+        self.database.run(sql).await;
+    }
+}
+
+impl behaviours::Target for Target {
+    type Sink = PostgresSink;
+
+    fn sink(&mut self) -> &mut PostgresSink {
+        &mut self.sink
+    }
+
+    fn another_sink(&self) -> PostgresSink {
+        PostgresSink::builder(&self.database.url).build().unwrap()
+    }
+
     async fn orders(&self) -> Vec<String> {
         self.rows("SELECT id, note, document FROM orders ORDER BY id").await
     }
@@ -52,52 +66,26 @@ impl Target {
     async fn log(&self) -> Vec<String> {
         self.rows("SELECT level, line FROM log ORDER BY level, line").await
     }
-
-    async fn commit(&mut self, lsn: u64, events: Vec<ChangeEvent>) -> cdc_core::Result<()> {
-        commit(&mut self.sink, lsn, events).await
-    }
-
-    async fn execute(&self, sql: &str) {
-        self.sql.batch_execute(sql).await.unwrap();
-    }
 }
 
-/// A database of its own, made ready by these statements, with a loaded sink; `None` where there is no server.
-async fn target_with(sql: &str) -> Option<Target> {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let Ok(server) = std::env::var("CDC_TEST_POSTGRES_URL") else {
-        println!("skipped: CDC_TEST_POSTGRES_URL is not set");
-        return None;
-    };
-    let database =
-        format!("cdc_sink_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-    let admin = connect(&server).await;
-    admin.batch_execute(&format!("DROP DATABASE IF EXISTS {database}")).await.unwrap();
-    admin.batch_execute(&format!("CREATE DATABASE {database}")).await.unwrap();
-    let (start, _) = server.rsplit_once('/').unwrap();
-    let url = format!("{start}/{database}");
-    let client = connect(&url).await;
-    client.batch_execute(sql).await.unwrap();
-    let mut sink = PostgresSink::builder(&url).build().unwrap();
+/// A database of its own, made ready by these statements, with a loaded sink.
+async fn target_with(sql: &str) -> Target {
+    let database = TestDatabase::create().await;
+    database.run(sql).await;
+    let mut sink = PostgresSink::builder(&database.url).build().unwrap();
     assert_eq!(load(&mut sink).await.unwrap(), None);
-    Some(Target { url, sink, sql: client })
+    Target { sink, database }
 }
 
-macro_rules! target {
-    () => {
-        target!("")
-    };
-    ($sql:expr) => {
-        match target_with($sql).await {
-            Some(target) => target,
-            None => return,
-        }
-    };
+async fn target() -> Target {
+    target_with("").await
 }
+
+behaviours::behaviours!();
 
 #[tokio::test]
 async fn an_announced_table_exists_though_it_is_empty_in_the_schema_of_the_source() {
-    let mut target = target!();
+    let mut target = target().await;
     let items = table(
         "Shop.order \"items\"",
         &["line", "order"],
@@ -125,58 +113,8 @@ async fn an_announced_table_exists_though_it_is_empty_in_the_schema_of_the_sourc
 }
 
 #[tokio::test]
-async fn rows_are_inserted_updated_patched_and_deleted() {
-    let mut target = target!();
-    let t = orders();
-    let first = vec![
-        t.announce(),
-        t.create([1i64.into(), "a".into(), "long".into()]),
-        t.create([2i64.into(), "b".into(), "long".into()]),
-        t.create([3i64.into(), Value::Null, Value::Null]),
-    ];
-    target.commit(1, first).await.unwrap();
-    let second = vec![
-        t.update([1i64.into(), "c".into(), GONE]),
-        t.update([2i64.into(), Value::Null, "new".into()]),
-        t.delete([3i64.into(), GONE, GONE]),
-        // A change that lacks columns makes no row.
-        t.update([4i64.into(), "nobody".into(), GONE]),
-        t.update([5i64.into(), GONE, "nobody".into()]),
-    ];
-    target.commit(2, second).await.unwrap();
-    assert_eq!(target.orders().await, ["1|c|long", "2|~|new"]);
-}
-
-#[tokio::test]
-async fn keys_are_moved_and_swapped_with_values_that_were_not_sent() {
-    let mut target = target!();
-    let t = orders();
-    let rows = vec![
-        t.create([1i64.into(), "one".into(), "long one".into()]),
-        t.create([2i64.into(), "two".into(), "long two".into()]),
-    ];
-    target.commit(1, rows).await.unwrap();
-    let moves = |steps: &[(i64, i64, &str)]| {
-        steps
-            .iter()
-            .map(|&(from, to, note)| {
-                t.update_from([from.into(), GONE, GONE], [to.into(), note.into(), GONE])
-            })
-            .collect::<Vec<_>>()
-    };
-    target.commit(2, moves(&[(1, 9, "one"), (2, 1, "two"), (9, 2, "one")])).await.unwrap();
-    assert_eq!(target.orders().await, ["1|two|long two", "2|one|long one"]);
-    let mut events = moves(&[(1, 2, "won"), (7, 8, "nobody")]);
-    events.push(
-        t.update_from([5i64.into(), GONE, GONE], [6i64.into(), "whole".into(), "row".into()]),
-    );
-    target.commit(3, events).await.unwrap();
-    assert_eq!(target.orders().await, ["2|won|long two", "6|whole|row"]);
-}
-
-#[tokio::test]
 async fn a_key_that_changes_in_form_alone_keeps_its_row() {
-    let mut target = target!();
+    let mut target = target().await;
     let t = table(
         "rates",
         &["rate"],
@@ -193,8 +131,10 @@ async fn a_key_that_changes_in_form_alone_keeps_its_row() {
 
 #[tokio::test]
 async fn delete_and_insert_of_a_key_leave_nothing_of_the_old_row() {
-    let mut target =
-        target!("CREATE TABLE orders (id bigint PRIMARY KEY, note text, document text, own text)");
+    let mut target = target_with(
+        "CREATE TABLE orders (id bigint PRIMARY KEY, note text, document text, own text)",
+    )
+    .await;
     let t = orders();
     target.commit(1, vec![t.create([1i64.into(), "a".into(), "x".into()])]).await.unwrap();
     target.execute("UPDATE orders SET own = 'kept'").await;
@@ -207,47 +147,8 @@ async fn delete_and_insert_of_a_key_leave_nothing_of_the_old_row() {
 }
 
 #[tokio::test]
-async fn truncate_empties_and_what_comes_after_it_stays() {
-    let mut target = target!();
-    let (t, l) = (orders(), log());
-    let events = vec![
-        t.create([1i64.into(), "a".into(), Value::Null]),
-        l.create([1i32.into(), "x".into()]),
-        t.truncate(),
-        l.truncate(),
-        t.create([2i64.into(), "b".into(), Value::Null]),
-    ];
-    target.commit(1, events).await.unwrap();
-    assert_eq!(target.orders().await, ["2|b|~"]);
-    assert_eq!(target.log().await, Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn of_equal_rows_without_a_key_exactly_one_is_meant() {
-    let mut target = target!();
-    let l = log();
-    let line = |level: i32, line: Value| [level.into(), line];
-    let rows = vec![
-        l.create(line(1, "x".into())),
-        l.create(line(1, "x".into())),
-        l.create(line(1, "x".into())),
-        l.create(line(2, Value::Null)),
-        l.create(line(2, Value::Null)),
-    ];
-    target.commit(1, rows).await.unwrap();
-    let events = vec![
-        l.delete(line(1, "x".into())),
-        l.update_from(line(1, "x".into()), line(1, "y".into())),
-        l.update_from(line(2, Value::Null), line(2, "z".into())),
-        l.delete(line(9, "none".into())),
-    ];
-    target.commit(2, events).await.unwrap();
-    assert_eq!(target.log().await, ["1|x", "1|y", "2|z", "2|~"]);
-}
-
-#[tokio::test]
 async fn rows_without_a_key_are_told_apart_by_values_that_have_no_equality() {
-    let mut target = target!();
+    let mut target = target().await;
     let (all, rows, _) = all_types();
     let fields: Vec<Field> = all.0.fields().to_vec();
     let keyless = table("all_types", &[], fields);
@@ -262,7 +163,7 @@ async fn rows_without_a_key_are_told_apart_by_values_that_have_no_equality() {
 
 #[tokio::test]
 async fn an_added_column_follows_with_its_constant_default_and_a_type_is_widened() {
-    let mut target = target!();
+    let mut target = target().await;
     let t = table(
         "orders",
         &["id"],
@@ -297,10 +198,10 @@ async fn an_added_column_follows_with_its_constant_default_and_a_type_is_widened
 
 #[tokio::test]
 async fn the_offset_is_committed_with_the_rows_and_an_older_instance_is_fenced() {
-    let mut target = target!();
+    let mut target = target().await;
     let t = orders();
     target.commit(7, vec![t.create([1i64.into(), "a".into(), Value::Null])]).await.unwrap();
-    let mut second = PostgresSink::builder(&target.url).build().unwrap();
+    let mut second = target.another_sink();
     assert_eq!(load(&mut second).await.unwrap(), Some(offset(7)));
     let events = vec![t.create([2i64.into(), "late".into(), Value::Null])];
     let error = target.commit(8, events).await.unwrap_err();
@@ -317,10 +218,10 @@ async fn the_offset_is_committed_with_the_rows_and_an_older_instance_is_fenced()
 
 #[tokio::test]
 async fn an_instance_that_was_stopped_in_a_transaction_does_not_hold_up_the_next() {
-    let target = target!();
-    let stopped = connect(&target.url).await;
+    let target = target().await;
+    let stopped = target.database.session().await;
     stopped.batch_execute("BEGIN; UPDATE cdc_offsets SET epoch = epoch").await.unwrap();
-    let mut second = PostgresSink::builder(&target.url).build().unwrap();
+    let mut second = target.another_sink();
     let loaded = tokio::time::timeout(Duration::from_secs(5), load(&mut second)).await;
     assert_eq!(loaded.unwrap().unwrap(), None);
     commit(&mut second, 1, vec![]).await.unwrap();
@@ -328,24 +229,9 @@ async fn an_instance_that_was_stopped_in_a_transaction_does_not_hold_up_the_next
 }
 
 #[tokio::test]
-async fn an_instance_that_was_replaced_does_not_take_the_fence_back() {
-    let mut target = target!();
-    target.commit(1, vec![orders().announce()]).await.unwrap();
-    let mut second = PostgresSink::builder(&target.url).build().unwrap();
-    assert_eq!(second.transactional().unwrap().peek("copy").await.unwrap(), Some(offset(1)));
-    // Looking alone fences nobody.
-    target.commit(2, vec![]).await.unwrap();
-    assert_eq!(load(&mut second).await.unwrap(), Some(offset(2)));
-    // As a woken process does: its connection is gone, and it starts over.
-    target.sink.close().await.unwrap();
-    let error = load(&mut target.sink).await.unwrap_err();
-    assert_error(&error, ErrorKind::Fenced, &["taken over"]);
-    commit(&mut second, 3, vec![]).await.unwrap();
-}
-
-#[tokio::test]
 async fn a_batch_that_fails_leaves_neither_rows_nor_offset() {
-    let mut target = target!("CREATE TABLE log (level integer CHECK (level < 5), line text)");
+    let mut target =
+        target_with("CREATE TABLE log (level integer CHECK (level < 5), line text)").await;
     let (t, l) = (orders(), log());
     let mut events = vec![t.announce(), l.create([9i32.into(), "too high".into()])];
     events.extend((0..100).map(|id| t.create([id.into(), "a".into(), Value::Null])));
@@ -363,12 +249,13 @@ async fn a_batch_that_fails_leaves_neither_rows_nor_offset() {
 
 #[tokio::test]
 async fn what_does_not_fit_is_an_error_that_names_it_and_the_remedy() {
-    let mut target = target!(
+    let mut target = target_with(
         "CREATE TABLE orders (id bigint PRIMARY KEY, note integer, document text);
          CREATE TABLE items (id bigint, note text, document text);
          CREATE TABLE partly (id bigint, note text, document text);
-         CREATE UNIQUE INDEX ON partly (id) WHERE id > 0"
-    );
+         CREATE UNIQUE INDEX ON partly (id) WHERE id > 0",
+    )
+    .await;
     let error = target.commit(1, vec![orders().announce()]).await.unwrap_err();
     let words = ["public.orders", "\"note\"", "integer", "text", "ALTER COLUMN \"note\" TYPE text"];
     assert_error(&error, ErrorKind::Configuration, &words);
@@ -391,13 +278,13 @@ async fn what_does_not_fit_is_an_error_that_names_it_and_the_remedy() {
 
 #[tokio::test]
 async fn two_source_tables_with_one_target_name_are_an_error_that_names_both() {
-    let target = target!();
+    let target = target().await;
     let (a, b) =
         (table("public.log", &["id"], order_fields()), table("shop.log", &["id"], order_fields()));
     let names = TableNames::by(|destination| {
         TableName::in_schema("copy", destination.schema_and_table().1)
     });
-    let mut sink = PostgresSink::builder(&target.url).table_names(names).build().unwrap();
+    let mut sink = PostgresSink::builder(&target.database.url).table_names(names).build().unwrap();
     load(&mut sink).await.unwrap();
     let error = commit(&mut sink, 1, vec![a.announce(), b.announce()]).await.unwrap_err();
     assert_error(
@@ -409,7 +296,7 @@ async fn two_source_tables_with_one_target_name_are_an_error_that_names_both() {
 
 #[tokio::test]
 async fn every_type_arrives_as_the_same_value() {
-    let mut target = target!();
+    let mut target = target().await;
     let (t, rows, _) = all_types();
     let mut events = vec![t.announce()];
     events.extend(rows.into_iter().map(|row| t.create(row)));
@@ -462,12 +349,12 @@ async fn every_type_arrives_as_the_same_value() {
 
 #[tokio::test]
 async fn a_table_that_a_user_made_is_used_with_what_it_has_of_its_own() {
-    let mut target = target!(
+    let mut target = target_with(
         "CREATE TYPE mood AS ENUM ('sad', 'ok');
          CREATE TABLE people (id bigint GENERATED ALWAYS AS IDENTITY, note varchar(50), mood mood,
             doc jsonb, shout text GENERATED ALWAYS AS (upper(note)) STORED, seen timestamptz NOT NULL DEFAULT now());
          CREATE UNIQUE INDEX ON people (id)"
-    );
+    ).await;
     let mut mood =
         Field::optional("mood", DataType::Enum { labels: vec!["sad".into(), "ok".into()].into() });
     mood.native = Some(NativeType { name: "shop.mood".into(), length: None, scale: None });
@@ -494,7 +381,7 @@ async fn a_table_that_a_user_made_is_used_with_what_it_has_of_its_own() {
 
 #[tokio::test]
 async fn what_is_too_long_for_a_column_is_an_error_and_is_never_cut() {
-    let mut target = target!();
+    let mut target = target().await;
     let t = table(
         "short",
         &["id"],
@@ -509,7 +396,7 @@ async fn what_is_too_long_for_a_column_is_an_error_and_is_never_cut() {
 
 #[tokio::test]
 async fn a_cut_connection_is_mended_by_loading_again() {
-    let mut target = target!();
+    let mut target = target().await;
     let t = orders();
     target.commit(1, vec![t.create([1i64.into(), "a".into(), Value::Null])]).await.unwrap();
     target
@@ -525,7 +412,7 @@ async fn a_cut_connection_is_mended_by_loading_again() {
 
 #[tokio::test]
 async fn a_call_that_was_given_up_is_mended_by_loading_again() {
-    let mut target = target!();
+    let mut target = target().await;
     let t = orders();
     {
         let batch = batch(1, vec![t.create([1i64.into(), "a".into(), Value::Null])]);
@@ -539,7 +426,7 @@ async fn a_call_that_was_given_up_is_mended_by_loading_again() {
 
 #[tokio::test]
 async fn the_sink_knows_which_database_it_is_and_shows_no_password() {
-    let target = target!();
+    let target = target().await;
     let identity = target.sink.identity().unwrap();
     let database = target.rows("SELECT current_database()").await;
     let system = target.rows("SELECT system_identifier FROM pg_control_system()").await;
@@ -560,7 +447,7 @@ async fn the_sink_knows_which_database_it_is_and_shows_no_password() {
 
 #[tokio::test]
 async fn a_thousand_rows_of_several_tables_are_one_transaction() {
-    let mut target = target!();
+    let mut target = target().await;
     let (t, l) = (orders(), log());
     let mut events = Vec::new();
     for id in 0..1_000i64 {

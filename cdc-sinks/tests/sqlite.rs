@@ -6,10 +6,12 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+mod behaviours;
 mod feed;
 
 use std::path::PathBuf;
 
+use behaviours::Target as _;
 use cdc_core::{DataType, ErrorKind, Field, Sink, Value, ValueType};
 use cdc_sinks::{SqliteSink, TableName, TableNames};
 use feed::*;
@@ -42,21 +44,25 @@ impl Target {
         });
         rows.unwrap().collect::<Result<_, _>>().unwrap()
     }
+}
 
-    fn orders(&self) -> Vec<String> {
+impl behaviours::Target for Target {
+    type Sink = SqliteSink;
+
+    fn sink(&mut self) -> &mut SqliteSink {
+        &mut self.sink
+    }
+
+    fn another_sink(&self) -> SqliteSink {
+        SqliteSink::open(self.path()).unwrap()
+    }
+
+    async fn orders(&self) -> Vec<String> {
         self.rows("SELECT CAST(id AS TEXT), note, document FROM orders ORDER BY id")
     }
 
-    fn log(&self) -> Vec<String> {
-        self.rows("SELECT CAST(level AS TEXT), line FROM log ORDER BY level, line")
-    }
-
-    async fn commit(
-        &mut self,
-        lsn: u64,
-        events: Vec<cdc_core::ChangeEvent>,
-    ) -> cdc_core::Result<()> {
-        commit(&mut self.sink, lsn, events).await
+    async fn log(&self) -> Vec<String> {
+        self.rows("SELECT CAST(level AS TEXT), line FROM log ORDER BY level, line NULLS LAST")
     }
 }
 
@@ -73,6 +79,8 @@ async fn target_with(sql: &str) -> Target {
 async fn target() -> Target {
     target_with("").await
 }
+
+behaviours::behaviours!();
 
 #[tokio::test]
 async fn an_announced_table_exists_though_it_is_empty() {
@@ -96,56 +104,6 @@ async fn an_announced_table_exists_though_it_is_empty() {
 }
 
 #[tokio::test]
-async fn rows_are_inserted_updated_patched_and_deleted() {
-    let mut target = target().await;
-    let t = orders();
-    let first = vec![
-        t.announce(),
-        t.create([1i64.into(), "a".into(), "long".into()]),
-        t.create([2i64.into(), "b".into(), "long".into()]),
-        t.create([3i64.into(), Value::Null, Value::Null]),
-    ];
-    target.commit(1, first).await.unwrap();
-    let second = vec![
-        t.update([1i64.into(), "c".into(), GONE]),
-        t.update([2i64.into(), Value::Null, "new".into()]),
-        t.delete([3i64.into(), GONE, GONE]),
-        // A change that lacks columns makes no row.
-        t.update([4i64.into(), "nobody".into(), GONE]),
-    ];
-    target.commit(2, second).await.unwrap();
-    assert_eq!(target.orders(), ["1|c|long", "2|~|new"]);
-}
-
-#[tokio::test]
-async fn keys_are_moved_and_swapped_with_values_that_were_not_sent() {
-    let mut target = target().await;
-    let t = orders();
-    let rows = vec![
-        t.create([1i64.into(), "one".into(), "long one".into()]),
-        t.create([2i64.into(), "two".into(), "long two".into()]),
-    ];
-    target.commit(1, rows).await.unwrap();
-    let moves = |steps: &[(i64, i64, &str)]| {
-        steps
-            .iter()
-            .map(|&(from, to, note)| {
-                t.update_from([from.into(), GONE, GONE], [to.into(), note.into(), GONE])
-            })
-            .collect::<Vec<_>>()
-    };
-    target.commit(2, moves(&[(1, 9, "one"), (2, 1, "two"), (9, 2, "one")])).await.unwrap();
-    assert_eq!(target.orders(), ["1|two|long two", "2|one|long one"]);
-    // Onto a key that is taken, and from one that is not there.
-    let mut events = moves(&[(1, 2, "won"), (7, 8, "nobody")]);
-    events.push(
-        t.update_from([5i64.into(), GONE, GONE], [6i64.into(), "whole".into(), "row".into()]),
-    );
-    target.commit(3, events).await.unwrap();
-    assert_eq!(target.orders(), ["2|won|long two", "6|whole|row"]);
-}
-
-#[tokio::test]
 async fn delete_and_insert_of_a_key_leave_nothing_of_the_old_row() {
     let mut target = target_with(
         "CREATE TABLE orders (id INTEGER PRIMARY KEY, note TEXT, document TEXT, own TEXT)",
@@ -160,45 +118,6 @@ async fn delete_and_insert_of_a_key_leave_nothing_of_the_old_row() {
         vec![t.delete([1i64.into(), GONE, GONE]), t.create([1i64.into(), "c".into(), Value::Null])];
     target.commit(3, events).await.unwrap();
     assert_eq!(target.rows("SELECT note, document, own FROM orders"), ["c|~|~"]);
-}
-
-#[tokio::test]
-async fn truncate_empties_and_what_comes_after_it_stays() {
-    let mut target = target().await;
-    let (t, l) = (orders(), log());
-    let events = vec![
-        t.create([1i64.into(), "a".into(), Value::Null]),
-        l.create([1i32.into(), "x".into()]),
-        t.truncate(),
-        l.truncate(),
-        t.create([2i64.into(), "b".into(), Value::Null]),
-    ];
-    target.commit(1, events).await.unwrap();
-    assert_eq!(target.orders(), ["2|b|~"]);
-    assert_eq!(target.log(), Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn of_equal_rows_without_a_key_exactly_one_is_meant() {
-    let mut target = target().await;
-    let l = log();
-    let line = |level: i32, line: Value| [level.into(), line];
-    let rows = vec![
-        l.create(line(1, "x".into())),
-        l.create(line(1, "x".into())),
-        l.create(line(1, "x".into())),
-        l.create(line(2, Value::Null)),
-        l.create(line(2, Value::Null)),
-    ];
-    target.commit(1, rows).await.unwrap();
-    let events = vec![
-        l.delete(line(1, "x".into())),
-        l.update_from(line(1, "x".into()), line(1, "y".into())),
-        l.update_from(line(2, Value::Null), line(2, "z".into())),
-        l.delete(line(9, "none".into())),
-    ];
-    target.commit(2, events).await.unwrap();
-    assert_eq!(target.log(), ["1|x", "1|y", "2|~", "2|z"]);
 }
 
 #[tokio::test]
@@ -232,34 +151,18 @@ async fn the_offset_is_committed_with_the_rows_and_an_older_instance_is_fenced()
     let mut target = target().await;
     let t = orders();
     target.commit(7, vec![t.create([1i64.into(), "a".into(), Value::Null])]).await.unwrap();
-    let mut second = SqliteSink::open(target.path()).unwrap();
+    let mut second = target.another_sink();
     assert_eq!(load(&mut second).await.unwrap(), Some(offset(7)));
     let events = vec![t.create([2i64.into(), "late".into(), Value::Null])];
     let error = target.commit(8, events).await.unwrap_err();
     assert_error(&error, ErrorKind::Fenced, &["copy.db", "\"copy\"", "taken over"]);
-    assert_eq!(target.orders(), ["1|a|~"]);
+    assert_eq!(target.orders().await, ["1|a|~"]);
     commit(&mut second, 9, vec![]).await.unwrap();
     assert_eq!(load(&mut second).await.unwrap(), Some(offset(9)));
     second.transactional().unwrap().forget("copy").await.unwrap();
     assert_eq!(load(&mut target.sink).await.unwrap(), None);
     assert!(commit(&mut second, 10, vec![]).await.is_err());
     second.close().await.unwrap();
-}
-
-#[tokio::test]
-async fn an_instance_that_was_replaced_does_not_take_the_fence_back() {
-    let mut target = target().await;
-    target.commit(1, vec![orders().announce()]).await.unwrap();
-    let mut second = SqliteSink::open(target.path()).unwrap();
-    assert_eq!(second.transactional().unwrap().peek("copy").await.unwrap(), Some(offset(1)));
-    // Looking alone fences nobody.
-    target.commit(2, vec![]).await.unwrap();
-    assert_eq!(load(&mut second).await.unwrap(), Some(offset(2)));
-    // As a woken process does: its connection is gone, and it starts over.
-    target.sink.close().await.unwrap();
-    let error = load(&mut target.sink).await.unwrap_err();
-    assert_error(&error, ErrorKind::Fenced, &["taken over"]);
-    commit(&mut second, 3, vec![]).await.unwrap();
 }
 
 #[tokio::test]
@@ -282,7 +185,7 @@ async fn a_batch_that_fails_leaves_neither_rows_nor_offset() {
     // The table is made again after it was undone.
     let events = vec![t.create([1i64.into(), "a".into(), Value::Null])];
     target.commit(2, events).await.unwrap();
-    assert_eq!(target.orders(), ["1|a|~"]);
+    assert_eq!(target.orders().await, ["1|a|~"]);
 }
 
 #[tokio::test]
@@ -379,7 +282,7 @@ async fn a_full_disk_is_transient_and_nothing_is_lost() {
     let error = commit(&mut limited, 2, events).await.unwrap_err();
     assert_error(&error, ErrorKind::Transient, &["full", "free space"]);
     assert_eq!(load(&mut limited).await.unwrap(), Some(offset(1)));
-    assert_eq!(target.orders(), ["1|a|~"]);
+    assert_eq!(target.orders().await, ["1|a|~"]);
 }
 
 #[tokio::test]
@@ -421,8 +324,8 @@ async fn a_call_that_was_given_up_is_mended_by_loading_again() {
     let found = load(&mut target.sink).await.unwrap();
     let rows = if found.is_some() { vec!["1|a|~".to_owned()] } else { vec![] };
     if !rows.is_empty() {
-        assert_eq!(target.orders(), rows);
+        assert_eq!(target.orders().await, rows);
     }
     target.commit(2, vec![t.update([1i64.into(), "b".into(), Value::Null])]).await.unwrap();
-    assert_eq!(target.orders(), ["1|b|~"]);
+    assert_eq!(target.orders().await, ["1|b|~"]);
 }

@@ -2,105 +2,29 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../../../cdc-pgconn/tests/server/database.rs"]
+mod database;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use cdc_core::status::Progress;
 use cdc_core::{
     Batch, BatchLimits, Change, ChangeEvent, Coverage, Error, Offset, Operation, Payload, Row,
     Source, SourceContext,
 };
-use cdc_pgconn::{ConnectConfig, Session, SqlClient, connect_sql};
 use cdc_postgres::{PostgresSource, PostgresSourceBuilder};
-
-/// How long anything may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A database of its own; dropped at the end of the test by [`TestDatabase::drop`].
-pub(crate) struct TestDatabase {
-    pub(crate) config: ConnectConfig,
-    pub(crate) name: String,
-    pub(crate) sql: SqlClient,
-    admin: SqlClient,
-}
+pub(crate) use database::{PATIENCE, TestDatabase};
 
 impl TestDatabase {
-    /// Makes a database; `None`, after saying so, without a server.
-    pub(crate) async fn create() -> Option<Self> {
-        Self::create_with("").await
-    }
-
-    /// Makes a database with options of CREATE DATABASE.
-    pub(crate) async fn create_with(options: &str) -> Option<Self> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let Ok(url) = std::env::var("CDC_TEST_POSTGRES_URL") else {
-            println!("skipped: CDC_TEST_POSTGRES_URL is not set");
-            return None;
-        };
-        let server: ConnectConfig = url.parse().unwrap();
-        let admin = connect_sql(&server, &Session::default()).await.unwrap();
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("cdc_test_{}_{number}", std::process::id());
-        admin.batch_execute(&format!("CREATE DATABASE {name} {options}")).await.unwrap();
-        let config = server.with_database(name.as_str());
-        let sql = connect_sql(&config, &Session::default()).await.unwrap();
-        Some(TestDatabase { config, name, sql, admin })
-    }
-
-    /// Runs statements.
-    pub(crate) async fn run(&self, statements: &str) {
-        if let Err(error) = self.sql.batch_execute(statements).await {
-            panic!("{}: {statements}", self.sql.error(error));
-        }
-    }
-
-    /// One text of one row.
-    pub(crate) async fn text(&self, query: &str) -> Option<String> {
-        self.sql.query_one(query, &[]).await.unwrap().get(0)
-    }
-
-    /// Another session.
-    pub(crate) async fn session(&self) -> SqlClient {
-        connect_sql(&self.config, &Session::default()).await.unwrap()
-    }
-
     /// A source of this database.
     pub(crate) fn source(&self) -> PostgresSourceBuilder {
         PostgresSource::builder(self.config.clone())
     }
 
-    /// Drops slots and database.
-    pub(crate) async fn drop(self) {
-        let TestDatabase { name, sql, admin, .. } = self;
-        drop(sql);
-        for _ in 0..100 {
-            let dropped = admin
-                .batch_execute(&format!(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid(); \
-                     SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '{name}'; \
-                     DROP DATABASE IF EXISTS {name}"
-                ))
-                .await;
-            // Statements of one message are one transaction, in which DROP DATABASE cannot run.
-            if dropped.is_err() {
-                let _ = admin
-                    .batch_execute(&format!(
-                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
-                    ))
-                    .await;
-                let _ = admin
-                    .batch_execute(&format!(
-                        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '{name}'"
-                    ))
-                    .await;
-                if admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name}")).await.is_ok() {
-                    return;
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+    /// The slot and the publication of a source that names neither.
+    pub(crate) fn slot(&self) -> String {
+        format!("cdc_test_{}", self.name)
     }
 }
 
@@ -255,12 +179,24 @@ impl Copy {
         }
     }
 
+    /// A copy that has caught up.
+    pub(crate) async fn of(database: &TestDatabase) -> Self {
+        let mut copy = Copy::new(database.source());
+        copy.start().await.unwrap();
+        copy.catch_up().await.unwrap();
+        copy
+    }
+
     /// Acquires and starts at the target's offset.
     pub(crate) async fn start(&mut self) -> Result<(), Error> {
-        self.source.acquire(&self.context).await?;
-        let offset = self.target.offset.clone();
-        self.coverage = Some(self.source.positions().coverage(offset.as_ref()).unwrap());
-        self.source.start(offset).await
+        tokio::time::timeout(PATIENCE, async {
+            self.source.acquire(&self.context).await?;
+            let offset = self.target.offset.clone();
+            self.coverage = Some(self.source.positions().coverage(offset.as_ref()).unwrap());
+            self.source.start(offset).await
+        })
+        .await
+        .unwrap_or_else(|_| self.took_too_long())
     }
 
     /// Takes one batch, commits and acknowledges it.
@@ -292,7 +228,13 @@ impl Copy {
             Ok(())
         })
         .await
-        .unwrap_or_else(|_| panic!("not within {PATIENCE:?}; offset {:?}", self.target.offset))
+        .unwrap_or_else(|_| self.took_too_long())
+    }
+
+    /// Says what it waits for, such as a transaction that keeps a slot from being made.
+    fn took_too_long(&self) -> ! {
+        let (phase, offset) = (self.context.progress.status().phase, &self.target.offset);
+        panic!("not within {PATIENCE:?}: {phase:?}, offset {offset:?}")
     }
 
     /// Goes on until it fails.
@@ -312,6 +254,13 @@ impl Copy {
     pub(crate) async fn kill(&mut self, builder: PostgresSourceBuilder) {
         self.source = builder.build().unwrap();
         self.coverage = None;
+    }
+
+    /// Catches up with all that is committed now, closes, and compares the target with a fresh copy.
+    pub(crate) async fn finish(&mut self, database: &TestDatabase) {
+        self.catch_up().await.unwrap();
+        self.source.close().await.unwrap();
+        self.assert_equal(database).await;
     }
 
     /// Compares the target with a fresh copy of the database.

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use cdc_core::testkit::some_origin;
 use cdc_core::value::{
     Array, Bits, Date, Decimal, Interval, Text, Time, TimeTz, TimeUnit, Timestamp, Uuid,
 };
 use cdc_core::{
     Batch, Change, ChangeEvent, DataType, Destination, ErrorKind, Field, NetworkType, Offset,
-    Origin, Row, Schema, Sink, SnapshotMark, TableId, TransactionOrigin, Value, ValueType,
+    Origin, Row, Schema, Sink, TableId, Value, ValueType,
 };
 
 /// A table of the source.
@@ -92,23 +93,7 @@ impl Table {
 }
 
 pub(crate) fn origin(table: TableId) -> Origin {
-    Origin {
-        transaction: Arc::new(TransactionOrigin {
-            connector: "postgresql",
-            database: "shop".into(),
-            id: None,
-            commit_time_us: None,
-            position: [1, 1],
-            previous_commit: None,
-            replicated_from: None,
-        }),
-        index: 0,
-        log_position: 0x16_B374_8A50,
-        table: Some(Arc::new(table)),
-        snapshot: SnapshotMark::No,
-        shown_by_snapshot: false,
-        batch: 0,
-    }
+    Origin { table: Some(Arc::new(table)), ..some_origin() }
 }
 
 pub(crate) fn offset(lsn: u64) -> Offset {
