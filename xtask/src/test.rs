@@ -33,7 +33,7 @@ What stands after `--` goes to `cargo test`; if it names packages (-p), only the
 ";
 
 /// The packages whose tests depend on PostgreSQL's version.
-const OF_POSTGRES: [&str; 3] = ["cdc-postgres", "cdc-sinks", "cdc-examples"];
+const OF_POSTGRES: [&str; 4] = ["cdc-pgconn", "cdc-postgres", "cdc-sinks", "cdc-examples"];
 
 pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     let matrix = arguments.flag("--matrix");

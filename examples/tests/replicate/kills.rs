@@ -96,6 +96,7 @@ async fn killed_at_any_moment_it_loses_nothing_repeats_nothing_and_never_goes_ba
     .await;
     stop.store(true, Ordering::Relaxed);
     writer.await.unwrap();
+    program.wait_for("streaming", Duration::from_secs(120));
     program.signal("TERM");
     assert!(program.wait(Duration::from_secs(60)).success(), "{}", program.errors());
     drain(&arguments);
