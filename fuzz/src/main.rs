@@ -26,7 +26,27 @@ const TARGETS: &[Target] = &[
     Target { name: "pgoutput", run: cdc_postgres::pgoutput::decode_any },
     Target { name: "postgres_values", run: cdc_postgres::parse_any_value },
     Target { name: "copy_text", run: copy_text },
+    Target { name: "connect_json", run: connect_json },
 ];
+
+/// A record of JsonConverter, with its schema and without.
+fn connect_json(bytes: &[u8]) {
+    use cdc_core::connect::{ConnectProfile, JsonConverter, JsonOptions};
+    for enable in ["true", "false"] {
+        let mut options = JsonOptions::default();
+        if options.set("schemas.enable", enable).is_err() {
+            continue;
+        }
+        let Ok(mut converter) = JsonConverter::new(options, ConnectProfile::default()) else {
+            continue;
+        };
+        if let Ok(payload) = converter.decode(Some(bytes)) {
+            let mut out = Vec::new();
+            // What was decoded may not fit its own schema; it must not panic.
+            let _ = converter.encode(&payload, &mut out);
+        }
+    }
+}
 
 /// A row of COPY's text format.
 fn copy_text(bytes: &[u8]) {
