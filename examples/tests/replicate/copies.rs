@@ -116,3 +116,84 @@ async fn a_table_made_later_joins_at_the_next_start_with_its_rows() {
         database.drop_now().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_missed_the_snapshot_gets_it_after_a_kill_and_the_other_keeps_what_it_has() {
+    let source = Database::shared("mixed").await;
+    let tables = "CREATE TABLE t (id int PRIMARY KEY, note text, big text); CREATE TABLE log (n int); \
+                  ALTER TABLE t ALTER COLUMN big SET STORAGE EXTERNAL;";
+    source.run(tables).await;
+    source
+        .run("INSERT INTO t SELECT i, 'old', repeat(md5(i::text), 100) FROM generate_series(1, 200) i; \
+              INSERT INTO log SELECT generate_series(1, 500)")
+        .await;
+    let near = Database::shared("mixed_near").await;
+    // A server of its own: making a slot waits for open transactions anywhere in its cluster.
+    let far_server = private_postgres(Options::new()).unwrap();
+    let far = Database::create(&far_server.url("postgres"), "mixed_far").await;
+    far.run(tables).await;
+    near.run(tables).await;
+    near.run("CREATE TABLE oracle_emptied (at timestamptz); CREATE FUNCTION oracle_note() RETURNS trigger LANGUAGE plpgsql AS \
+              $$ BEGIN INSERT INTO oracle_emptied VALUES (now()); RETURN NULL; END $$; \
+              CREATE TRIGGER note AFTER TRUNCATE ON t FOR EACH STATEMENT EXECUTE FUNCTION oracle_note()")
+        .await;
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let arguments = [
+        source.url.as_str(),
+        near.url.as_str(),
+        far.url.as_str(),
+        "--state",
+        state.to_str().unwrap(),
+    ];
+    let change = async |from: i32| {
+        source
+            .run(&format!(
+                "INSERT INTO log SELECT generate_series({from}, {from} + 99); \
+                 UPDATE t SET note = 'n{from}' WHERE id % 3 = 0; \
+                 BEGIN; UPDATE t SET id = -1 WHERE id = 1; UPDATE t SET id = 1 WHERE id = 2; UPDATE t SET id = 2 WHERE id = -1; COMMIT; \
+                 DELETE FROM t WHERE id = {from} % 200"
+            ))
+            .await;
+    };
+
+    let mut blocker = crate::database::connect(&far.url).await;
+    let lock = blocker.transaction().await.unwrap();
+    lock.batch_execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let mut program = Program::start(&arguments);
+    program.wait_for("streaming", Duration::from_secs(30));
+    for round in 10..15 {
+        change(round * 100).await;
+    }
+    let all = source.one("SELECT count(*) FROM log").await;
+    crate::database::eventually("one target has all of it", Duration::from_secs(20), async || {
+        near.one("SELECT count(*) FROM log").await == all
+    })
+    .await;
+    assert_eq!(
+        far.one("SELECT count(*) FROM log").await.as_deref(),
+        Some("0"),
+        "the other stands still"
+    );
+    program.kill();
+    change(2_000).await;
+    drop(lock);
+
+    let mut program = Program::start(&arguments);
+    program.wait_for("streaming", Duration::from_secs(30));
+    change(3_000).await;
+    program.kill();
+    change(4_000).await;
+    drain(&arguments);
+
+    source.assert_copied_to(&near).await;
+    source.assert_copied_to(&far).await;
+    assert_eq!(
+        near.one("SELECT count(*) FROM oracle_emptied").await.as_deref(),
+        Some("0"),
+        "spared the second snapshot"
+    );
+    for database in [source, near] {
+        database.drop_now().await;
+    }
+}
