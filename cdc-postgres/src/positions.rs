@@ -247,6 +247,26 @@ mod tests {
     }
 
     #[test]
+    fn a_sink_that_was_spared_a_read_does_not_say_that_it_has_it() {
+        let read =
+            |copy| Read { visible: "10:20:".parse().unwrap(), until: Lsn(200), tables: None, copy };
+        let (mut own, mut reached) = (streaming(100), streaming(120));
+        reached.reads = vec![read(1)];
+        let offset = |own: Option<&Position>, reached: &Position| {
+            let own = own.map(Position::to_offset);
+            let offset = LogPositions.for_sink(own.as_ref(), &reached.to_offset()).unwrap();
+            Position::from_offset(&offset).unwrap().reads
+        };
+        assert_eq!(offset(None, &reached), [read(1)], "it got the rows in this run");
+        assert_eq!(offset(Some(&own), &reached), [], "it had the first copy before");
+        own.reads = vec![read(1)];
+        assert_eq!(offset(Some(&own), &streaming(120)), [read(1)], "it carries on its own");
+        reached.reads = vec![read(1), read(2)];
+        own.reads.clear();
+        assert_eq!(offset(Some(&own), &reached), [read(2)], "of a later read it got the rows");
+    }
+
+    #[test]
     fn the_meet_is_the_earlier_and_a_table_still_to_be_read_comes_first() {
         let done = streaming(100);
         let mut joining = streaming(100);
