@@ -65,6 +65,7 @@ async fn killed_at_any_moment_it_loses_nothing_repeats_nothing_and_never_goes_ba
         Arc::clone(&stop),
     ));
 
+    let mut saved = saved_position(&target).await;
     // In a fifth of the rounds it dies in the snapshot, in the others anywhere.
     for round in 0..kills {
         let mut program = Program::start(&arguments);
@@ -88,6 +89,9 @@ async fn killed_at_any_moment_it_loses_nothing_repeats_nothing_and_never_goes_ba
         }
         assert!(program.is_running(), "round {round} ended by itself: {}", program.errors());
         program.kill();
+        let now = saved_position(&target).await;
+        assert!(now >= saved, "round {round}: the offset went back from {saved:?} to {now:?}");
+        saved = now;
     }
     let mut program = Program::start(&arguments);
     eventually("all changes are made", Duration::from_secs(600), async || {
@@ -114,6 +118,16 @@ async fn killed_at_any_moment_it_loses_nothing_repeats_nothing_and_never_goes_ba
         "no row went back to an older version"
     );
     compare_sqlite(&source, &folder.path().join("copy.db")).await;
+}
+
+/// Whether the first copy is done, and up to where the log is in the target.
+async fn saved_position(target: &Database) -> (bool, u64) {
+    let query = "SELECT (o->>'phase' = 'streaming')::text || ' ' || coalesce(o->>'end', '0') \
+                 FROM (SELECT \"offset\"::json->'cdc' AS o FROM cdc_offsets WHERE \"offset\" IS NOT NULL) AS offsets";
+    let Some(row) = target.one(query).await else { return (false, 0) };
+    let (streaming, end) = row.split_once(' ').unwrap();
+    // Before the first copy is done its start may change: a new slot is made when the old one was dropped.
+    if streaming == "true" { (true, end.parse().unwrap()) } else { (false, 0) }
 }
 
 /// Makes changes through crashes of the server until there are enough.
