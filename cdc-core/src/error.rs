@@ -14,8 +14,7 @@ pub enum ErrorKind {
     /// Goes away by itself (a lost connection, a server that restarts): retried with full jitter
     /// for as long as it takes, and what failed is restarted.
     Transient,
-    /// An event that cannot be decoded, transformed or written: the pipeline stops, or the event
-    /// goes to a dead letter queue. Repeating it would fail again.
+    /// An event that cannot be decoded, transformed or written: the pipeline stops. Repeating it would fail again.
     Data,
     /// A setting, a right or a prerequisite that only a human can change: the pipeline stops.
     Configuration,

@@ -44,8 +44,8 @@
 //!
 //! # Contracts
 //!
-//! What sources, sinks and stores promise each other, and what may never happen. Each has a test in
-//! `testkit::conformance` (feature `testkit`) that an adapter from elsewhere can run too.
+//! What sources, sinks and stores promise each other, and what may never happen. What one source, sink or store promises has a
+//! test in `testkit::conformance` (feature `testkit`) that an adapter from elsewhere can run too.
 //!
 //! 1. *Acknowledge after save.* A source's log is released only up to offsets that are saved in every sink: in its own
 //!    transaction or in the store.

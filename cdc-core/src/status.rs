@@ -75,7 +75,7 @@ pub struct Status {
     pub lag_bytes: u64,
     /// When the newest transaction that was read was committed, in microseconds since the Unix epoch.
     pub last_commit_us: Option<i64>,
-    /// The newest error that is being retried.
+    /// The newest error that is being retried, or the one that ended the pipeline.
     pub last_error: Option<String>,
     /// The sinks.
     pub sinks: Vec<SinkStatus>,
@@ -134,6 +134,11 @@ impl Progress {
             self.0.retries.fetch_add(1, Ordering::Relaxed);
         }
         *self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    /// The error that ended the pipeline, which nobody retries.
+    pub(crate) fn set_failure(&self, error: String) {
+        *self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
 
     pub(crate) fn count_retry(&self) {

@@ -63,6 +63,10 @@ pub(crate) fn parse(url: &str) -> Result<Settings, ConnectError> {
             continue;
         }
         let known = PARAMETERS.iter().find(|p| p.name == name).ok_or_else(|| {
+            // Then it may be a piece of the password, and is not repeated.
+            if query.is_some_and(|query| query.contains('@')) {
+                return error("the connection URL has a `?` before its `@`: in a user name or a password it is written %3F");
+            }
             let names: Vec<_> = PARAMETERS.iter().map(|p| p.name).collect();
             error(format!("unknown connection parameter `{name}`; known are {}", names.join(", ")))
         })?;

@@ -258,10 +258,10 @@ mod tests {
     #[test]
     fn names_come_from_the_pipeline_and_the_database() {
         let options = builder().options().unwrap();
-        assert_eq!(options.slot_name("shop-copy"), "cdc_shop_copy_shop");
+        assert_eq!(options.slot_name("shop-copy"), "cdc_shop_copy_shop_60d1790f");
         assert_eq!(
             options.publications("shop-copy"),
-            ["cdc_shop_copy_shop", "cdc_shop_copy_shop_append"]
+            ["cdc_shop_copy_shop_60d1790f", "cdc_shop_copy_shop_60d1790f_append"]
         );
     }
 

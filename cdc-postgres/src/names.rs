@@ -5,11 +5,11 @@ use cdc_core::TableId;
 /// The longest name that PostgreSQL keeps (`NAMEDATALEN` - 1).
 const MAX_NAME: usize = 63;
 
-/// `cdc_<pipeline>_<database>` in the characters that a slot may have, with a hash where something was cut or two
-/// different names could become one.
+/// `cdc_<pipeline>_<database>` in the characters that a slot may have, with a hash of both unless they are of small letters and
+/// digits alone: no two pipelines share a name, whatever was replaced or cut.
 pub(crate) fn default_name(pipeline: &str, database: &str) -> String {
-    let plain = format!("cdc_{pipeline}_{database}");
-    let mut name: String = plain
+    let is_plain = |text: &str| text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9'));
+    let mut name: String = format!("cdc_{pipeline}_{database}")
         .chars()
         .map(|c| match c {
             'a'..='z' | '0'..='9' | '_' => c,
@@ -17,9 +17,10 @@ pub(crate) fn default_name(pipeline: &str, database: &str) -> String {
             _ => '_',
         })
         .collect();
-    if name.len() > MAX_NAME - APPEND_SUFFIX.len() {
-        name.truncate(MAX_NAME - APPEND_SUFFIX.len() - 9);
-        name.push_str(&format!("_{:08x}", hash(&plain)));
+    let most = MAX_NAME - APPEND_SUFFIX.len();
+    if name.len() > most || !is_plain(pipeline) || !is_plain(database) {
+        name.truncate(most - 9);
+        name.push_str(&format!("_{:08x}", hash(&format!("{pipeline}\0{database}"))));
     }
     name
 }
@@ -71,8 +72,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_two_pipelines_share_a_default_name() {
+        let pairs = [("a-b", "c"), ("a_b", "c"), ("a", "b_c"), ("A_b", "c"), ("a b", "c")];
+        let names: std::collections::HashSet<String> =
+            pairs.iter().map(|(pipeline, database)| default_name(pipeline, database)).collect();
+        assert_eq!(names.len(), pairs.len(), "{names:?}");
+    }
+
+    #[test]
     fn default_names_are_valid_and_stable() {
-        assert_eq!(default_name("shop-copy", "Shop"), "cdc_shop_copy_shop");
+        assert_eq!(default_name("copy", "shop"), "cdc_copy_shop");
+        assert_eq!(default_name("shop-copy", "Shop"), "cdc_shop_copy_shop_e0a52cef");
         let long = default_name(&"x".repeat(80), "shop");
         assert_eq!(long.len(), MAX_NAME - APPEND_SUFFIX.len());
         assert_eq!(long, default_name(&"x".repeat(80), "shop"));

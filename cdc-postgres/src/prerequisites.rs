@@ -213,10 +213,11 @@ impl Check<'_> {
                     list(foreign.iter().map(|table| table.id.to_string()))
                 ),
                 format!(
-                    "run {}; or let an administrator run {} and {}, and set .create_publication(false) for one that you made",
-                    grants.join("; "),
+                    "let an administrator run {} and {}, and set .create_publication(false) for one that you made; or, where the owner \
+                     is no superuser, run {}",
                     format_args!("CREATE PUBLICATION {} FOR TABLE ...", quote(name)),
                     format_args!("CREATE PUBLICATION {} ...", quote(&append_publication(name))),
+                    grants.join("; "),
                 ),
             ));
         }

@@ -89,11 +89,20 @@ impl PostgresSource {
     /// there is no error.
     ///
     /// # Errors
-    /// [`Configuration`](cdc_core::ErrorKind::Configuration) while somebody reads the slot, naming the reader.
+    /// [`Configuration`](cdc_core::ErrorKind::Configuration) while somebody reads the slot, naming the reader; or when the
+    /// slot of this name is not one that this source could have made (of another database, another plugin): it stays.
     pub async fn remove(&self, pipeline: &str) -> Result<()> {
         let sql = catalog::connect(&self.options.config).await?;
-        if self.options.create_slot {
-            slot::drop(&sql, &self.options.slot_name(pipeline)).await?;
+        let name = self.options.slot_name(pipeline);
+        let found = slot::find(&sql, &name).await?.filter(|_| self.options.create_slot);
+        if let Some(found) = found {
+            if let Some(reason) = found.unusable(self.options.config.database()) {
+                return Err(Error::configuration(format!(
+                    "replication slot {name:?} {reason}: it is not this pipeline's, and was not dropped"
+                ))
+                .remedy("remove the pipeline under the name and with the database that it ran with"));
+            }
+            slot::drop(&sql, &name).await?;
         }
         if self.options.create_publication {
             publication::drop_both(&sql, &self.options.publication_name(pipeline)).await?;

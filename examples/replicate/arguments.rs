@@ -11,6 +11,7 @@ usage: replicate SOURCE_URL TARGET_URL... [options]
   TARGET_URL         postgres://user@host:port/database or sqlite:PATH; several are sinks of one pipeline
 
   --tables LIST      only these tables, separated by commas: public.orders,sales.* (default: all)
+  --exclude LIST     not these tables, in the same form
   --state DIR        the folder of the offset file (default: cdc-state)
   --name NAME        the name of the pipeline, of which slot and publications are named (default: replicate)
   --drain            end when all that was committed before the start is in every target
@@ -26,6 +27,7 @@ pub(crate) struct Arguments {
     pub(crate) source: String,
     pub(crate) targets: Vec<String>,
     pub(crate) tables: Option<Vec<String>>,
+    pub(crate) exclude: Vec<String>,
     pub(crate) state: PathBuf,
     pub(crate) name: String,
     pub(crate) drain: bool,
@@ -42,6 +44,7 @@ impl Arguments {
             source: String::new(),
             targets: Vec::new(),
             tables: None,
+            exclude: Vec::new(),
             state: PathBuf::from("cdc-state"),
             name: "replicate".to_owned(),
             drain: false,
@@ -66,15 +69,8 @@ impl Arguments {
             };
             match option.as_str() {
                 "--help" | "-h" => return Ok(None),
-                "--tables" => {
-                    let tables = value()?;
-                    let tables: Vec<String> =
-                        tables.split(',').map(|table| table.trim().to_owned()).collect();
-                    if tables.iter().any(String::is_empty) {
-                        return Err("--tables has an empty name in its list".to_owned());
-                    }
-                    arguments.tables = Some(tables);
-                }
+                "--tables" => arguments.tables = Some(list(&option, &value()?)?),
+                "--exclude" => arguments.exclude = list(&option, &value()?)?,
                 "--state" => arguments.state = PathBuf::from(value()?),
                 "--name" => arguments.name = value()?,
                 "--drain" | "--no-wait" | "--adopt-slot" | "--remove" if inline.is_some() => {
@@ -101,6 +97,14 @@ impl Arguments {
         }
         Ok(Some(arguments))
     }
+}
+
+fn list(option: &str, text: &str) -> Result<Vec<String>, String> {
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    if names.iter().any(String::is_empty) {
+        return Err(format!("{option} has an empty name in its list"));
+    }
+    Ok(names)
 }
 
 #[cfg(test)]

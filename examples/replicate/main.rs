@@ -72,7 +72,7 @@ fn source(arguments: &Arguments) -> Result<PostgresSource> {
         Some(tables) => builder.tables(tables),
         None => builder,
     };
-    builder.adopt_slot(arguments.adopt_slot).build()
+    builder.exclude_tables(&arguments.exclude).adopt_slot(arguments.adopt_slot).build()
 }
 
 /// Runs the pipeline until a signal, an error or, with `--drain`, the end of what was there at the start.

@@ -56,6 +56,9 @@ fn line(status: &Status, rate: f64) -> String {
         Phase::Stopped => "stopped".to_owned(),
         other => format!("{other:?}"),
     };
+    if status.phase == Phase::Stopped {
+        return line;
+    }
     if let Some(error) = &status.last_error {
         line.push_str(&format!("; retrying after: {error}"));
     }

@@ -149,6 +149,14 @@ fn target_file() -> Result<PathBuf> {
     let folder = cache::folder()?.join("demo");
     let failure = |error| Failure::new(format!("making {}: {error}", folder.display()));
     std::fs::create_dir_all(&folder).map_err(failure)?;
+    // Copies of earlier demos: the last one alone is of interest.
+    for entry in std::fs::read_dir(&folder).map_err(failure)?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name.strip_prefix("shop-").and_then(|rest| rest.split_once(".db"));
+        if process.is_some_and(|(process, _)| !Path::new("/proc").join(process).exists()) {
+            std::fs::remove_file(entry.path()).ok();
+        }
+    }
     let file = folder.join(format!("shop-{}.db", std::process::id()));
     forget(&file);
     Ok(file)

@@ -42,7 +42,7 @@ pub(crate) async fn run(pipeline: Pipeline) -> Result<()> {
     };
     progress.set_phase(Phase::Stopped);
     if let Err(error) = &result {
-        progress.set_error(Some(error.to_string()));
+        progress.set_failure(error.to_string());
     }
     result
 }

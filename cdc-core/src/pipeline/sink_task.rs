@@ -278,6 +278,9 @@ impl SinkTask {
     }
 
     fn named(&self, error: Error) -> Error {
+        if error.message().starts_with(&*self.name) {
+            return error;
+        }
         error.context(format_args!("sink {}", self.name))
     }
 

@@ -36,6 +36,10 @@ pub(crate) enum TableKind {
     Temporary,
     /// Its rows are elsewhere.
     Foreign,
+    /// It has no columns, so that there is nothing to copy.
+    Columnless,
+    /// It is the offset table of a pipeline that writes into this database.
+    Offsets,
 }
 
 impl TableKind {
@@ -48,6 +52,8 @@ impl TableKind {
             TableKind::Foreign => {
                 Some("it is a foreign table: its changes are in another server's log")
             }
+            TableKind::Columnless => Some("it has no columns"),
+            TableKind::Offsets => Some("it holds the offsets of a pipeline that writes here"),
         }
     }
 }
@@ -65,6 +71,8 @@ pub(crate) async fn tables(client: &SqlClient) -> Result<Vec<Table>, PostgresErr
                         ELSE false END AS has_identity, \
                     pg_has_role(c.relowner, 'USAGE') AS owned, \
                     pg_get_userbyid(c.relowner)::text AS owner, \
+                    NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columnless, \
+                    c.relname = 'cdc_offsets' AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'epoch') AS offsets, \
                     has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE') AS readable, \
                     CASE WHEN c.relispartition THEN ARRAY(SELECT pn.nspname::text FROM pg_partition_ancestors(c.oid) a JOIN pg_class pc ON pc.oid = a.relid JOIN pg_namespace pn ON pn.oid = pc.relnamespace WHERE pc.oid <> c.oid ORDER BY pc.oid) ELSE '{}' END AS ancestor_schemas, \
                     CASE WHEN c.relispartition THEN ARRAY(SELECT pc.relname::text FROM pg_partition_ancestors(c.oid) a JOIN pg_class pc ON pc.oid = a.relid WHERE pc.oid <> c.oid ORDER BY pc.oid) ELSE '{}' END AS ancestor_names \
@@ -96,6 +104,8 @@ pub(crate) async fn tables(client: &SqlClient) -> Result<Vec<Table>, PostgresErr
                     ("f", _) => TableKind::Foreign,
                     (_, "u") => TableKind::Unlogged,
                     (_, "t") => TableKind::Temporary,
+                    _ if get(client, row, "columnless")? => TableKind::Columnless,
+                    _ if get(client, row, "offsets")? => TableKind::Offsets,
                     ("p", _) => TableKind::Partitioned,
                     _ => TableKind::Ordinary,
                 },

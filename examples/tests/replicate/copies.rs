@@ -197,3 +197,21 @@ async fn a_target_that_missed_the_snapshot_gets_it_after_a_kill_and_the_other_ke
         database.drop_now().await;
     }
 }
+
+#[tokio::test]
+async fn tables_that_cannot_be_copied_are_left_out_of_all_and_do_not_stop_the_others() {
+    let first = Database::shared("chain_a").await;
+    first.run("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1); CREATE UNLOGGED TABLE u (n int); CREATE TABLE nothing ()").await;
+    let (second, third) = (Database::shared("chain_b").await, Database::shared("chain_c").await);
+    let folder = tempfile::tempdir().unwrap();
+    for (number, (from, to)) in [(&first, &second), (&second, &third)].iter().enumerate() {
+        let state = folder.path().join(number.to_string()).display().to_string();
+        let told = drain(&[&from.url, &to.url, "--state", &state]);
+        assert_eq!(to.one("SELECT string_agg(id::text, ',') FROM t").await.as_deref(), Some("1"));
+        let left_out = if number == 0 { "public.u" } else { "public.cdc_offsets" };
+        assert!(told.contains(left_out), "{told}");
+    }
+    for database in [first, second, third] {
+        database.drop_now().await;
+    }
+}

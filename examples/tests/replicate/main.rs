@@ -4,6 +4,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+/// The program's command line, whose tests stand beside it.
+#[allow(dead_code)]
+#[path = "../../replicate/arguments.rs"]
+mod arguments;
 mod bad_input;
 mod copies;
 mod database;

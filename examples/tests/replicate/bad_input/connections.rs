@@ -56,3 +56,19 @@ async fn an_unknown_property_of_the_url() {
     says(&message, &["slotname"]);
     case.source.drop_now().await;
 }
+
+#[tokio::test]
+async fn no_piece_of_a_password_is_repeated() {
+    let case = Case::new("redacted").await;
+    for target in [
+        "host=db password=secret",
+        "mysql://db/shop?user=app&password=secret",
+        "mysql://app:a@secret@db/shop",
+        "postgres://app:a?secret=1@db/shop",
+    ] {
+        let arguments = [case.source.url.clone(), target.into(), "--state".into(), case.state()];
+        says(&error(&arguments), &["error: "]);
+    }
+    says(&error(&case.arguments_from("postgres://app:a?secret=1@db/shop")), &["%3F"]);
+    case.source.drop_now().await;
+}

@@ -78,3 +78,16 @@ async fn a_slot_in_use_when_waiting_is_turned_off() {
     drop(first);
     case.source.drop_now().await;
 }
+
+#[tokio::test]
+async fn a_slot_of_another_database_is_not_removed() {
+    let (case, other) = (Case::new("mine").await, Case::new("not_mine").await);
+    case.drain();
+    let slot = case.slot().await;
+    let source = cdc_postgres::PostgresSource::builder(other.source.url.as_str());
+    let error = source.slot_name(&slot).build().unwrap().remove("replicate").await.unwrap_err();
+    says(&error.to_string(), &[&slot, &case.source.name, "was not dropped"]);
+    case.drain();
+    case.source.drop_now().await;
+    other.source.drop_now().await;
+}
