@@ -64,7 +64,6 @@ impl SnapshotReader {
         published: &[PublishedTable],
     ) -> Result<Self, PostgresError> {
         let client = catalog::connect(config).await?;
-        let other = catalog::connect(config).await?;
         let begin = match kind {
             Kind::Exported(name) => format!(
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{}'",
@@ -84,11 +83,11 @@ impl SnapshotReader {
             Kind::Own => Some(visible_set(&client).await?),
         };
         rewritten::check(&client, published).await?;
-        let mut tables = Vec::with_capacity(published.len());
-        let mut types = TypeCatalog::default();
-        for table in published {
-            tables.push(describe(&other, &mut types, table).await?);
-        }
+        let tables = match kind {
+            // The snapshot is no older than the locks, so that its catalog is the present one.
+            Kind::Own => describe_all(&client, published).await?,
+            Kind::Exported(_) => describe_beside(config, published).await?,
+        };
         Ok(SnapshotReader { client, tables, shows })
     }
 
@@ -162,6 +161,41 @@ pub(crate) async fn current(client: &SqlClient) -> Result<Visible, PostgresError
         .await
         .map_err(failed(client, "reading which transactions are open"))?;
     parse_visible(client, &get::<String>(client, &row, "visible")?)
+}
+
+/// How long the catalog is asked beside the session that has the locks.
+const BESIDE_LIMIT: &str = "1s";
+
+/// Columns and types as they are now, which an older snapshot does not show: asked in a session of its own. Somebody's ALTER
+/// TABLE may wait for our locks and make that session wait in its turn; nobody would see that deadlock, so it gives up soon,
+/// and the copy begins with a snapshot of its own.
+async fn describe_beside(
+    config: &ConnectConfig,
+    published: &[PublishedTable],
+) -> Result<Vec<SnapshotTable>, PostgresError> {
+    let client = catalog::connect(config).await?;
+    client
+        .batch_execute(&format!("SET lock_timeout = '{BESIDE_LIMIT}'"))
+        .await
+        .map_err(failed(&client, "opening the snapshot"))?;
+    match (describe_all(&client, published).await, published.first()) {
+        (Err(error), Some(table)) if error.sqlstate() == Some("55P03") => {
+            Err(PostgresError::TableRewritten { table: table.id.clone() })
+        }
+        (described, _) => described,
+    }
+}
+
+async fn describe_all(
+    client: &SqlClient,
+    published: &[PublishedTable],
+) -> Result<Vec<SnapshotTable>, PostgresError> {
+    let mut tables = Vec::with_capacity(published.len());
+    let mut types = TypeCatalog::default();
+    for table in published {
+        tables.push(describe(client, &mut types, table).await?);
+    }
+    Ok(tables)
 }
 
 /// Columns and types as they are now; the lock keeps them so.

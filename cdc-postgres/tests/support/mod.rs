@@ -20,9 +20,11 @@ impl TestDatabase {
     /// A source of this database.
     pub(crate) fn source(&self) -> PostgresSourceBuilder {
         PostgresSource::builder(self.config.clone())
+            .slot_name(self.slot())
+            .publication_name(self.slot())
     }
 
-    /// The slot and the publication of a source that names neither.
+    /// The slot and the publication of the source.
     pub(crate) fn slot(&self) -> String {
         format!("cdc_test_{}", self.name)
     }
