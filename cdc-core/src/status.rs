@@ -131,7 +131,7 @@ impl Progress {
 
     pub(crate) fn set_error(&self, error: Option<String>) {
         if error.is_some() {
-            self.0.retries.fetch_add(1, Ordering::Relaxed);
+            self.count_retry();
         }
         *self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }

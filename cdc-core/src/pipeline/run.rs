@@ -132,7 +132,7 @@ async fn start(pipeline: &mut Pipeline, context: &Arc<RunContext>) -> Result<Sta
     let source_context = SourceContext {
         pipeline: Arc::clone(&pipeline.name),
         limits: pipeline.settings.limits,
-        wait: pipeline.settings.wait_for_takeover,
+        wait,
         progress: context.progress.clone(),
     };
     let ran_before = held || !stored.is_empty();
