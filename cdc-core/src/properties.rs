@@ -224,6 +224,27 @@ impl Properties {
         }
     }
 
+    /// The properties whose names begin with `prefix`, without it: the options of one transform, converter or client. They
+    /// count as asked for here; that each is known is for the [`finish`](Properties::finish) of the part to tell.
+    ///
+    /// ```
+    /// let properties: cdc_core::Properties = r#"{"transforms.route.regex": "(.*)", "slot.name": "shop"}"#.parse()?;
+    /// let route = properties.scoped("transforms.route.");
+    /// assert_eq!(route.get("regex"), Some("(.*)"));
+    /// assert_eq!(properties.unknown(), ["slot.name"]);
+    /// # Ok::<(), cdc_core::Error>(())
+    /// ```
+    pub fn scoped(&self, prefix: &str) -> Properties {
+        let mut scoped = Properties::new();
+        for (name, value) in &self.values {
+            if let Some(rest) = name.strip_prefix(prefix) {
+                self.get(name);
+                scoped.set(rest, value);
+            }
+        }
+        scoped
+    }
+
     /// One of several words in any case, or the default. The word is given back as it stands in `allowed`.
     ///
     /// # Errors
