@@ -17,8 +17,18 @@ pub struct CopyBoth {
 }
 
 impl CopyBoth {
-    pub(super) fn new(connection: ReplicationConnection) -> Self {
+    pub(super) fn new(mut connection: ReplicationConnection) -> Self {
+        connection.channel().pace();
         Self { connection, ended: false }
+    }
+
+    /// Turns off what makes a backlog fast: every byte is read as soon as it comes, which costs the server a wake-up a
+    /// message. For comparisons.
+    ///
+    /// # Errors
+    /// A broken connection.
+    pub fn read_at_once(&mut self) -> Result<(), ConnectError> {
+        self.connection.channel().hurry()
     }
 
     /// Waits until at least one message is there and gives all that came with it; `None` when the server has
@@ -69,6 +79,7 @@ impl CopyBoth {
     /// A broken connection, or what the server reports.
     pub async fn finish(mut self) -> Result<ReplicationConnection, ConnectError> {
         let channel = self.connection.channel();
+        channel.hurry()?;
         frontend::copy_done(&mut channel.out);
         channel.flush().await?;
         self.connection.finish_copy().await?;

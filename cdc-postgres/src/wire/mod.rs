@@ -33,4 +33,5 @@ pub mod connection;
 pub mod copy_both;
 pub mod frames;
 mod login;
+mod pace;
 pub mod replication;
