@@ -54,7 +54,9 @@ pub(crate) async fn load(
             .await?;
     }
     let body = match kind {
-        Kind::Inserts => format!("INSERT INTO {TABLE} SELECT {VALUES} FROM generate_series(first, last) AS i"),
+        Kind::Inserts => {
+            format!("INSERT INTO {TABLE} SELECT {VALUES} FROM generate_series(first, last) AS i")
+        }
         Kind::Mix => mix(),
     };
     // Transactions of one row: thousands of commits a second, none of them waits for a client.
@@ -70,10 +72,8 @@ pub(crate) async fn load(
         ))
         .await?;
     client.batch_execute(&format!("CALL public.load({rows}, {tx_rows})")).await?;
-    let end: String = client
-        .query_one("SELECT pg_current_wal_insert_lsn()::text", &[])
-        .await?
-        .get(0);
+    let end: String =
+        client.query_one("SELECT pg_current_wal_insert_lsn()::text", &[]).await?.get(0);
     // One more, so that a reader that ends at a position sees something behind it.
     client.batch_execute(&format!("INSERT INTO {TABLE} (id) VALUES (-1)")).await?;
     client.batch_execute(&format!("VACUUM {TABLE}")).await?;
@@ -82,7 +82,9 @@ pub(crate) async fn load(
 }
 
 fn mix() -> String {
-    let insert = format!("top := top + 1; INSERT INTO {TABLE} SELECT {VALUES} FROM (SELECT top AS i) AS one");
+    let insert = format!(
+        "top := top + 1; INSERT INTO {TABLE} SELECT {VALUES} FROM (SELECT top AS i) AS one"
+    );
     format!(
         "FOR n IN first..last LOOP \
            dice := (n * 2654435761 >> 7) % 100; \

@@ -27,7 +27,8 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let reasons = std::iter::successors(Some(&*error as &dyn std::error::Error), |e| e.source());
+            let reasons =
+                std::iter::successors(Some(&*error as &dyn std::error::Error), |e| e.source());
             let text: Vec<String> = reasons.map(ToString::to_string).collect();
             eprintln!("error: {}", text.join(": "));
             ExitCode::FAILURE
@@ -37,7 +38,8 @@ fn main() -> ExitCode {
 
 /// The parent: runs every contender in every round and reports the medians.
 fn compare(arguments: Arguments) -> Outcome<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let report = runtime.block_on(servers::compare(&arguments))?;
     report.print();
     if let Some(file) = &arguments.json {

@@ -41,7 +41,9 @@ pub(crate) async fn compare(arguments: &Arguments) -> Outcome<Report> {
     let task = |name: &str| Task {
         name: name.to_owned(),
         url: match name {
-            "tls_reader" | "naive_tls_reader" => format!("{}?sslmode=require", source.url(DATABASE)),
+            "tls_reader" | "naive_tls_reader" => {
+                format!("{}?sslmode=require", source.url(DATABASE))
+            }
             "socket_reader" | "naive_socket_reader" => source.socket_url(DATABASE),
             _ => format!("{}?sslmode=disable", source.url(DATABASE)),
         },
@@ -86,7 +88,9 @@ pub(crate) async fn compare(arguments: &Arguments) -> Outcome<Report> {
                         Ok(mut run) => {
                             run.server_cpu_seconds = cpu_seconds_of_children(&postmaster) - before;
                             if run.checksum.is_some_and(|sum| sum != expected) {
-                                return Err(format!("{name} read other rows than were written").into());
+                                return Err(
+                                    format!("{name} read other rows than were written").into()
+                                );
                             }
                             eprintln!(
                                 "{name} {tx_rows}: {:.0} rows/s, {:.3} us CPU, server {:.3}, {:.1} MB",

@@ -15,8 +15,7 @@ pub(crate) async fn run(task: &Task) -> Outcome<Measured> {
         options.converter_type = converter_type;
         JsonConverter::new(options, ConnectProfile::builder().topic_prefix("bench").build())
     };
-    let (mut keys, mut values) =
-        (converter(ConverterType::Key)?, converter(ConverterType::Value)?);
+    let (mut keys, mut values) = (converter(ConverterType::Key)?, converter(ConverterType::Value)?);
     let mut out = Vec::with_capacity(1 << 20);
     let mut batch = 0;
     let mut processed = Processed::now();

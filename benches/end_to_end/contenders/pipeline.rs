@@ -80,10 +80,8 @@ pub(crate) async fn run(
         sum: Arc::clone(&left),
         done: Arc::clone(&done),
     };
-    let pipeline = Pipeline::builder("bench", source)
-        .sink(sink)
-        .offsets(MemoryOffsetStore::new())
-        .build()?;
+    let pipeline =
+        Pipeline::builder("bench", source).sink(sink).offsets(MemoryOffsetStore::new()).build()?;
     let mut handle = pipeline.spawn();
     tokio::select! {
         () = done.notified() => {}

@@ -6,9 +6,9 @@
 use std::time::Instant;
 
 use cdc_postgres::Lsn;
+use cdc_postgres::wire::block::LogMessage;
 use cdc_postgres::wire::command::source_options;
 use cdc_postgres::wire::connection::ReplicationConnection;
-use cdc_postgres::wire::replication::ReplicationMessage;
 
 use crate::Outcome;
 use crate::backlog::PUBLICATION;
@@ -31,10 +31,10 @@ async fn read(task: &Task, paced: bool) -> Outcome<Measured> {
         stream.read_at_once()?;
     }
     let mut rows = 0;
-    while let Some(messages) = stream.read_messages().await? {
-        for message in messages {
+    while let Some(block) = stream.read_block().await? {
+        for message in block.messages() {
             // The first byte says what a message is; rows are inserts, updates and deletes.
-            if let ReplicationMessage::XLogData { data, .. } = message?
+            if let LogMessage::XLogData { data, .. } = message?
                 && matches!(data.first(), Some(b'I' | b'U' | b'D'))
             {
                 rows += 1;

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use cdc_pgconn::{ConnectError, ServerError, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -92,6 +92,11 @@ impl Channel {
     /// The next message, or `None` if it is not there whole.
     pub(super) fn take(&mut self) -> Result<Option<Frame>, ConnectError> {
         self.frames.next_frame().map_err(|error| self.unexpected(error.to_string()))
+    }
+
+    /// All whole messages of a kind at the front, with their headers.
+    pub(super) fn take_run(&mut self, kind: u8) -> Result<Bytes, ConnectError> {
+        self.frames.take_run(kind).map_err(|error| self.unexpected(error.to_string()))
     }
 
     /// Waits for the next message that is not a notice or a changed parameter. Cancel-safe.

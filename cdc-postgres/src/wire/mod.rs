@@ -27,6 +27,7 @@
 //! # }
 //! ```
 
+pub mod block;
 mod channel;
 pub mod command;
 pub mod connection;

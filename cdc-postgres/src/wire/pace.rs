@@ -143,7 +143,11 @@ mod tests {
         let mut pace = Pace::on(true);
         pace.note(100_000, start);
         let Wait::Mark(until) = pace.wait(start) else { panic!("no wait") };
-        assert_eq!(pace.wait(after(start, 500)), Wait::Mark(until), "asking again prolongs nothing");
+        assert_eq!(
+            pace.wait(after(start, 500)),
+            Wait::Mark(until),
+            "asking again prolongs nothing"
+        );
         assert_eq!(pace.mark(until), 1);
         let late = after(start, 1_500);
         pace.note(300, late);
