@@ -74,7 +74,7 @@ pub(crate) async fn acquire(
                     return Ok((held, process));
                 }
                 let publications: Vec<&str> = names.iter().map(String::as_str).collect();
-                let started = start(link, &slot_name, &publications).await;
+                let started = start(link, &slot_name, &publications, options).await;
                 match started {
                     Ok(copy) => {
                         let link = Link::Streaming(LogStream::start(
@@ -131,8 +131,9 @@ pub(crate) async fn start(
     link: ReplicationConnection,
     slot: &str,
     publications: &[&str],
+    options: &Options,
 ) -> Result<crate::wire::copy_both::CopyBoth, ConnectError> {
-    let plugin = source_options(link.server_version(), publications);
+    let plugin = source_options(link.server_version(), publications, options.in_progress);
     link.start_replication(slot, Lsn::ZERO, &plugin).await
 }
 

@@ -1,5 +1,6 @@
 //! Building a source: where, which tables, under which names.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use cdc_pgconn::ConnectConfig;
@@ -7,6 +8,7 @@ use cdc_pgconn::ConnectConfig;
 use crate::error::PostgresError;
 use crate::names::{append_publication, check_publication_name, check_slot_name, default_name};
 use crate::source::PostgresSource;
+use crate::streamed::SpillOptions;
 use crate::table_filter::{TableFilter, TablePattern};
 
 /// Whether rows that are there already are copied.
@@ -31,6 +33,9 @@ pub(crate) struct Options {
     pub(crate) publication_name: Option<String>,
     pub(crate) create_publication: bool,
     pub(crate) snapshot: SnapshotMode,
+    /// Large transactions are sent before they are committed.
+    pub(crate) in_progress: bool,
+    pub(crate) spill: SpillOptions,
 }
 
 impl Options {
@@ -82,6 +87,8 @@ pub struct PostgresSourceBuilder {
     publication_name: Option<String>,
     create_publication: bool,
     snapshot: SnapshotMode,
+    in_progress: bool,
+    spill: SpillOptions,
 }
 
 /// Where the database is: a URL, or a [`ConnectConfig`].
@@ -124,6 +131,8 @@ impl PostgresSourceBuilder {
             publication_name: None,
             create_publication: true,
             snapshot: SnapshotMode::Initial,
+            in_progress: true,
+            spill: SpillOptions::default(),
         }
     }
 
@@ -183,6 +192,27 @@ impl PostgresSourceBuilder {
         self
     }
 
+    /// Whether the server sends large transactions while they are in progress (the default), from PostgreSQL 14 on: it is
+    /// much faster with them. They are kept here until they are committed, in memory up to [`spill_above`](Self::spill_above)
+    /// and then on disk. Without, the server keeps them.
+    pub fn stream_in_progress(mut self, stream: bool) -> Self {
+        self.in_progress = stream;
+        self
+    }
+
+    /// How many bytes of transactions in progress stay in memory. Default 8 MiB.
+    pub fn spill_above(mut self, bytes: usize) -> Self {
+        self.spill.memory = bytes;
+        self
+    }
+
+    /// The folder for what is beyond that; the system's folder for temporary files by default, which may be in memory itself.
+    /// The files have no name there, so nothing is left of them whatever happens.
+    pub fn spill_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.spill.folder = folder.into();
+        self
+    }
+
     /// Checks the settings. The database is not asked yet.
     ///
     /// # Errors
@@ -239,6 +269,8 @@ impl PostgresSourceBuilder {
             publication_name: self.publication_name,
             create_publication: self.create_publication,
             snapshot: self.snapshot,
+            in_progress: self.in_progress,
+            spill: self.spill,
         })
     }
 }

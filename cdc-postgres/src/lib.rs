@@ -30,6 +30,7 @@ mod slot;
 mod snapshot;
 mod source;
 mod stream;
+mod streamed;
 mod survey;
 mod table_filter;
 mod timeline;

@@ -316,7 +316,7 @@ impl Worker {
         let names = self.publications();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let slot_name = self.slot_name();
-        let copy = start(*link, &slot_name, &names)
+        let copy = start(*link, &slot_name, &names, &self.options)
             .await
             .map_err(|error| crate::acquire::start_failed(error, &slot_name))?;
         Ok(LogStream::start(
