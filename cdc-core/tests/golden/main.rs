@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         variable: "GOLDEN_CONVERTERS_DIR",
         exceptions: here.join("../docs/compat-exceptions.tsv"),
     };
-    cases.run(|file| -> Option<fn(&Json) -> Verdict> {
+    cases.run(|file, _| -> Option<fn(&Json) -> Verdict> {
         match file {
             "json.jsonl" => Some(json_cases::run),
             "string.jsonl" => Some(string_cases::run),

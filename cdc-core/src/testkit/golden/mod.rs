@@ -40,8 +40,11 @@ struct Count {
 
 impl Cases {
     /// Runs every case and prints what differs; the last line is `passed P failed F skipped S excused E`. `runner` gives
-    /// what runs the cases of a file, `None` to skip them. An exception that no case needs is a failure.
-    pub fn run<R: FnMut(&Json) -> Verdict>(&self, runner: impl Fn(&str) -> Option<R>) -> ExitCode {
+    /// what runs the cases of a file, whose name and cases it gets, `None` to skip them. An exception that no case needs is a failure.
+    pub fn run<R: FnMut(&Json) -> Verdict>(
+        &self,
+        runner: impl Fn(&str, &[Json]) -> Option<R>,
+    ) -> ExitCode {
         match self.count(runner) {
             Ok(Count { passed, failed, skipped, excused }) => {
                 println!("passed {passed} failed {failed} skipped {skipped} excused {excused}");
@@ -56,7 +59,7 @@ impl Cases {
 
     fn count<R: FnMut(&Json) -> Verdict>(
         &self,
-        runner: impl Fn(&str) -> Option<R>,
+        runner: impl Fn(&str, &[Json]) -> Option<R>,
     ) -> Result<Count> {
         let given = std::env::var_os(self.variable).map(PathBuf::from);
         let folder = given.as_ref().unwrap_or(&self.folder);
@@ -71,14 +74,13 @@ impl Cases {
         for path in files(folder)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let cases = cases(&path)?;
-            let Some(mut run) = runner(&name) else {
+            let Some(mut run) = runner(&name, &cases) else {
                 count.skipped += cases.len();
                 continue;
             };
             for case in cases {
                 let case_name = case["name"].as_str().unwrap_or_default();
-                let excused =
-                    exceptions.matching(&format!("{}/{name}", self.kind), case_name)?;
+                let excused = exceptions.matching(&format!("{}/{name}", self.kind), case_name)?;
                 match (run(&case), excused) {
                     (Ok(()), _) => count.passed += 1,
                     (Err(_), Some(exception)) => {
