@@ -88,8 +88,3 @@ pub(crate) fn debezium_word<'a>(
 pub(crate) fn as_data(error: Error) -> Error {
     Error::data(error.message().to_owned())
 }
-
-/// `org.apache.kafka.connect.transforms.Cast$Key` is a transform of keys.
-pub(crate) fn side(class: &str) -> crate::Side {
-    if class.ends_with("$Key") { crate::Side::Key } else { crate::Side::Value }
-}
