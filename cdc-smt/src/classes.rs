@@ -27,12 +27,16 @@ macro_rules! sides {
 
 /// Two-sided classes of Kafka Connect.
 const TWO_SIDED: &[[(&str, Make); 2]] = &[
+    sides!("Cast", Cast),
     sides!("ExtractField", ExtractField),
     sides!("Flatten", Flatten),
     sides!("HeaderFrom", HeaderFrom),
     sides!("HoistField", HoistField),
     sides!("InsertField", InsertField),
+    sides!("MaskField", MaskField),
     sides!("ReplaceField", ReplaceField),
+    sides!("SetSchemaMetadata", SetSchemaMetadata),
+    sides!("TimestampConverter", TimestampConverter),
 ];
 
 /// All others.
@@ -46,6 +50,12 @@ const ONE_CLASS: &[(&str, Make)] = &[
     }),
     ("org.apache.kafka.connect.transforms.RegexRouter", |_, properties, _| {
         boxed(crate::RegexRouter::from_properties(properties))
+    }),
+    ("org.apache.kafka.connect.transforms.TimestampRouter", |_, properties, _| {
+        boxed(crate::TimestampRouter::from_properties(properties))
+    }),
+    ("org.apache.kafka.connect.transforms.ValueToKey", |_, properties, profile| {
+        boxed(crate::ValueToKey::from_properties(properties, profile))
     }),
     ("io.debezium.transforms.ExtractNewRecordState", |_, properties, profile| {
         boxed(crate::ExtractNewRecordState::from_properties(properties, profile))

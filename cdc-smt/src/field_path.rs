@@ -126,9 +126,8 @@ pub(crate) fn entry<'a>(entries: &'a [(Value, Value)], name: &str) -> Option<&'a
 
 /// Puts a value under a key, in the place of the one that is there.
 pub(crate) fn put(entries: &mut Vec<(Value, Value)>, name: &str, value: Value) {
-    let there = entries
-        .iter_mut()
-        .find(|(key, _)| matches!(key, Value::Text(key) if **key == *name));
+    let there =
+        entries.iter_mut().find(|(key, _)| matches!(key, Value::Text(key) if **key == *name));
     match there {
         Some((_, old)) => *old = value,
         None => entries.push((Value::text(name), value)),

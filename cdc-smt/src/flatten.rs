@@ -58,7 +58,11 @@ impl Flatten {
     }
 
     fn name(&self, prefix: &str, name: &str) -> String {
-        if prefix.is_empty() { name.to_owned() } else { format!("{prefix}{}{name}", self.delimiter) }
+        if prefix.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{prefix}{}{name}", self.delimiter)
+        }
     }
 
     fn schema(&mut self, schema: &Arc<Schema>) -> Result<Arc<Schema>> {
