@@ -57,6 +57,21 @@ const ONE_CLASS: &[(&str, Make)] = &[
     ("org.apache.kafka.connect.transforms.ValueToKey", |_, properties, profile| {
         boxed(crate::ValueToKey::from_properties(properties, profile))
     }),
+    ("io.debezium.connector.mysql.transforms.ReadToInsertEvent", |_, _, _| {
+        Ok(Box::new(crate::ReadToInsertEvent))
+    }),
+    ("io.debezium.transforms.ByLogicalTableRouter", |class, properties, profile| {
+        boxed(crate::ByLogicalTableRouter::from_properties(class, properties, profile))
+    }),
+    ("io.debezium.transforms.ExtractChangedRecordState", |_, properties, profile| {
+        boxed(crate::ExtractChangedRecordState::from_properties(properties, profile))
+    }),
+    ("io.debezium.transforms.HeaderToValue", |_, properties, profile| {
+        boxed(crate::HeaderToValue::from_properties(properties, profile))
+    }),
+    ("io.debezium.transforms.ToLogicalTopicRouter", |class, properties, profile| {
+        boxed(crate::ByLogicalTableRouter::from_properties(class, properties, profile))
+    }),
     ("io.debezium.transforms.ExtractNewRecordState", |_, properties, profile| {
         boxed(crate::ExtractNewRecordState::from_properties(properties, profile))
     }),
