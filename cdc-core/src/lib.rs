@@ -69,10 +69,12 @@
 
 mod batch;
 pub mod connect;
+pub mod connector;
 mod data_type;
 mod error;
 mod event;
 pub mod fold;
+pub mod java_pattern;
 mod offset;
 pub mod offset_store;
 mod origin;

@@ -121,6 +121,14 @@ impl Properties {
         self.get(name).unwrap_or(default).to_owned()
     }
 
+    /// A text that must be given and may be empty.
+    ///
+    /// # Errors
+    /// [`Configuration`](crate::ErrorKind::Configuration) without it.
+    pub fn required(&self, name: &str) -> Result<&str> {
+        self.get(name).ok_or_else(|| missing(name))
+    }
+
     /// A text that must be given.
     ///
     /// # Errors
@@ -256,6 +264,47 @@ impl Properties {
             })
         })?;
         Ok(parsed.unwrap_or(default))
+    }
+
+    /// An option of the original that is not supported: an error where it is set at all.
+    ///
+    /// # Errors
+    /// [`Configuration`](crate::ErrorKind::Configuration), naming it, with what to do instead.
+    pub fn refuse(&self, name: &str, remedy: &str) -> Result<()> {
+        match self.get(name) {
+            None => Ok(()),
+            Some(_) => {
+                Err(Error::configuration(format!("The configuration {name:?} is not supported"))
+                    .remedy(remedy.to_owned()))
+            }
+        }
+    }
+
+    /// An option of the original of which only some values describe what happens here: an error where it has another
+    /// one. Case does not matter.
+    ///
+    /// ```
+    /// let properties: cdc_core::Properties = r#"{"tasks.max": "2"}"#.parse()?;
+    /// let error = properties.accept_only("tasks.max", &["1"], "a source has one reader").unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "The value 2 of the configuration \"tasks.max\" is not supported, only 1; a source has one reader"
+    /// );
+    /// # Ok::<(), cdc_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Configuration`](crate::ErrorKind::Configuration), naming it, with the values that are accepted.
+    pub fn accept_only(&self, name: &str, accepted: &[&str], remedy: &str) -> Result<()> {
+        let Some(value) = self.get(name) else { return Ok(()) };
+        if accepted.iter().any(|known| known.eq_ignore_ascii_case(value.trim())) {
+            return Ok(());
+        }
+        Err(Error::configuration(format!(
+            "The value {value} of the configuration {name:?} is not supported, only {}",
+            accepted.join(", ")
+        ))
+        .remedy(remedy.to_owned()))
     }
 
     /// A secret, where it is set.
