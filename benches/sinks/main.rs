@@ -7,7 +7,9 @@ mod meter;
 mod postgres;
 mod sqlite;
 
-use cdc_benches::items::{Hits, Items, Mix};
+use std::sync::Arc;
+
+use cdc_benches::items::{Hits, Items, Mix, NEWEST};
 use cdc_core::{Batch, BatchLimits, ChangeEvent};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -54,9 +56,14 @@ impl Batches {
     }
 
     /// Rows that are there before anything is measured.
-    pub(crate) fn rows_before(&mut self, count: usize) -> Result<Batch> {
-        let events = self.mix.inserts(count)?;
-        Ok(self.batch(events)?)
+    pub(crate) fn rows_before(&mut self, hits: Hits) -> Result<Vec<Arc<Batch>>> {
+        let rows = if hits == Hits::Any { 1_000_000 } else { NEWEST };
+        let mut batches = Vec::new();
+        for _ in 0..rows.div_ceil(8_192) {
+            let events = self.mix.inserts(8_192)?;
+            batches.push(Arc::new(self.batch(events)?));
+        }
+        Ok(batches)
     }
 
     pub(crate) fn next(&mut self) -> Result<Option<Batch>> {

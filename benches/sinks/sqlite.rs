@@ -71,6 +71,9 @@ impl Alone {
         let connection = Connection::open(path)?;
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        // As the sink has them.
+        connection.pragma_update(None, "cache_size", -8_192)?;
+        connection.pragma_update_and_check(None, "wal_autocheckpoint", 8_192, |_| Ok(()))?;
         Ok(Alone { connection, folder: Folder::default() })
     }
 
@@ -144,21 +147,23 @@ fn transaction(
     Ok(())
 }
 
-async fn sink(path: &Path, announcement: ChangeEvent, before: &Batch) -> Result<SqliteSink> {
+async fn sink(path: &Path, announcement: ChangeEvent, before: &[Arc<Batch>]) -> Result<SqliteSink> {
     let mut sink = SqliteSink::open(path)?;
     sink.open().await?;
     let table = Batch::new(vec![announcement], "{\"lsn\":0}".parse()?);
     let transactional = sink.transactional().ok_or("transactional")?;
     transactional.load("bench").await?;
     transactional.commit(Arc::new(table)).await?;
-    transactional.commit(Arc::new(before.clone())).await?;
+    for batch in before {
+        transactional.commit(Arc::clone(batch)).await?;
+    }
     Ok(sink)
 }
 
 pub(crate) async fn run(hits: Hits, changes: usize) -> Result<()> {
     let items = Items::new()?;
     let mut batches = Batches::new(&items, hits, changes);
-    let before = batches.rows_before(if hits == Hits::Any { 1_000_000 } else { 20_000 })?;
+    let before = batches.rows_before(hits)?;
     let folder = tempfile::tempdir()?;
     let path = |name: &str| folder.path().join(name);
     let mut sinks = Vec::new();

@@ -21,6 +21,10 @@ use crate::sql::table::{check_names, layout};
 
 /// So many prepared statements are kept: a few for each table.
 const KEPT_STATEMENTS: usize = 2_048;
+/// 8 MiB (SQLite takes a negative number for KiB): what a full batch changes fits, so that no page goes to the WAL twice.
+const CACHE_KIB: i64 = -8_192;
+/// 32 MiB of WAL: pages that many batches change are copied into the file once, with two syncs rather than two a batch.
+const CHECKPOINT_PAGES: i64 = 8_192;
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -56,6 +60,13 @@ impl Writer {
                 // A commit is on the disk when it returns: with a WAL that takes FULL.
                 connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
                 connection.pragma_update(None, "synchronous", "FULL")?;
+                connection.pragma_update(None, "cache_size", CACHE_KIB)?;
+                connection.pragma_update_and_check(
+                    None,
+                    "wal_autocheckpoint",
+                    CHECKPOINT_PAGES,
+                    |_| Ok(()),
+                )?;
                 if let Some(pages) = max_pages {
                     connection.pragma_update_and_check(
                         None,
