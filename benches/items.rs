@@ -32,7 +32,10 @@ impl Items {
             .fields([
                 Field::required("id", DataType::Int64),
                 Field::required("customer", DataType::Int32),
-                Field::required("amount", DataType::Decimal { precision: Some(12), scale: Some(2) }),
+                Field::required(
+                    "amount",
+                    DataType::Decimal { precision: Some(12), scale: Some(2) },
+                ),
                 Field::required("status", DataType::TEXT),
                 Field::optional("email", DataType::TEXT),
                 Field::required("active", DataType::Bool),
@@ -124,7 +127,14 @@ pub struct Mix {
 impl Mix {
     /// Changes of a table that is empty.
     pub fn new(items: Items, hits: Hits) -> Self {
-        Mix { items, hits, random: fastrand::Rng::with_seed(7), live: Vec::new(), next_id: 1, number: 0 }
+        Mix {
+            items,
+            hits,
+            random: fastrand::Rng::with_seed(7),
+            live: Vec::new(),
+            next_id: 1,
+            number: 0,
+        }
     }
 
     /// Inserts alone.

@@ -27,7 +27,8 @@ impl Plan {
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--changes" => {
-                    plan.changes = arguments.next().ok_or("--changes N")?.replace('_', "").parse()?;
+                    plan.changes =
+                        arguments.next().ok_or("--changes N")?.replace('_', "").parse()?;
                 }
                 "--only" => plan.only = arguments.next(),
                 // Of cargo itself.

@@ -1,3 +1,5 @@
-use cdc_benches::items::Hits;
 use crate::Result;
-pub(crate) async fn run(_hits: Hits, _changes: usize) -> Result<()> { Ok(()) }
+use cdc_benches::items::Hits;
+pub(crate) async fn run(_hits: Hits, _changes: usize) -> Result<()> {
+    Ok(())
+}

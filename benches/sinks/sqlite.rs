@@ -44,7 +44,9 @@ impl<'r> Ready<'r> {
                 Some(ValueRef::Bool(v)) => upsert.raw_bind_parameter(place, v)?,
                 Some(ValueRef::Text(v)) => upsert.raw_bind_parameter(place, v)?,
                 Some(ValueRef::Decimal(_)) => upsert.raw_bind_parameter(place, &*self.amount)?,
-                Some(ValueRef::Timestamp(_)) => upsert.raw_bind_parameter(place, &*self.created_at)?,
+                Some(ValueRef::Timestamp(_)) => {
+                    upsert.raw_bind_parameter(place, &*self.created_at)?
+                }
                 _ => upsert.raw_bind_parameter(place, rusqlite::types::Null)?,
             }
         }
@@ -84,7 +86,9 @@ impl Alone {
         for step in tables.iter().flat_map(|table| &table.steps) {
             let Step::Rows(set) = step else { continue };
             for key in &set.keys {
-                if key.delete && let Some(ValueRef::Int64(id)) = key.key.get(0) {
+                if key.delete
+                    && let Some(ValueRef::Int64(id)) = key.key.get(0)
+                {
                     deletes.push(id);
                 }
                 if let Write::Put(row) = &key.write {

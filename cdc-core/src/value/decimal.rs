@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use num_bigint::{BigInt, Sign};
 
+use super::digits::Digits;
+
 /// An exact decimal: an unscaled integer and a scale, or NaN or an infinity.
 ///
 /// `12.50` is unscaled 1250 at scale 2; the scale is part of the value, as it is in `numeric`
@@ -286,6 +288,9 @@ impl fmt::Display for Decimal {
             Repr::NaN => return f.write_str("NaN"),
             Repr::Infinity => return f.write_str("Infinity"),
             Repr::NegInfinity => return f.write_str("-Infinity"),
+            Repr::Small { unscaled, scale: scale @ 0..=18 } => {
+                return write_small(f, *unscaled, usize::try_from(*scale).unwrap_or(0));
+            }
             Repr::Small { unscaled, scale } => (unscaled.to_string(), *scale),
             Repr::Big { unscaled, scale } => (unscaled.to_string(), *scale),
         };
@@ -316,6 +321,27 @@ impl fmt::Display for Decimal {
         }
         f.write_str(digits)
     }
+}
+
+/// The usual case in one piece: no more than 18 digits behind the point.
+fn write_small(f: &mut fmt::Formatter<'_>, unscaled: i64, scale: usize) -> fmt::Result {
+    let mut text = [b'0'; 24];
+    let digits = Digits::of(unscaled.unsigned_abs());
+    let digits = digits.as_bytes();
+    // At least one digit in front of the point.
+    let whole = digits.len().saturating_sub(scale).max(1);
+    let zeros = (whole + scale) - digits.len();
+    let sign = usize::from(unscaled < 0);
+    text[..sign].copy_from_slice(&b"-"[..sign]);
+    let end = sign + whole + scale;
+    text[sign + zeros..end].copy_from_slice(digits);
+    let mut length = end;
+    if scale > 0 {
+        text.copy_within(sign + whole..end, sign + whole + 1);
+        text[sign + whole] = b'.';
+        length += 1;
+    }
+    f.write_str(std::str::from_utf8(&text[..length]).unwrap_or_default())
 }
 
 impl fmt::Debug for Decimal {
@@ -385,6 +411,15 @@ mod tests {
             prop_assert_eq!(&bytes, &BigInt::from(unscaled).to_signed_bytes_be());
             prop_assert_eq!(decimal.with_unscaled_be_bytes(|b| b == bytes), Some(true));
             prop_assert_eq!(Decimal::from_unscaled_be_bytes(&bytes, scale), decimal);
+        }
+
+        #[test]
+        fn a_small_number_is_printed_as_a_big_one(unscaled: i64, scale in -3i32..25) {
+            let big = Decimal(Repr::Big { unscaled: Arc::new(BigInt::from(unscaled)), scale });
+            prop_assert_eq!(Decimal::new(unscaled, scale).to_string(), big.to_string());
+            let short = Decimal::new(unscaled % 1_000, scale).to_string();
+            let big = Decimal(Repr::Big { unscaled: Arc::new(BigInt::from(unscaled % 1_000)), scale });
+            prop_assert_eq!(short, big.to_string());
         }
 
         #[test]
