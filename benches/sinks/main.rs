@@ -18,11 +18,12 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 pub(crate) struct Plan {
     changes: usize,
     only: Option<String>,
+    keys: Option<Hits>,
 }
 
 impl Plan {
     fn from_arguments() -> Result<Self> {
-        let mut plan = Plan { changes: 400_000, only: None };
+        let mut plan = Plan { changes: 400_000, only: None, keys: None };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
@@ -31,6 +32,13 @@ impl Plan {
                         arguments.next().ok_or("--changes N")?.replace('_', "").parse()?;
                 }
                 "--only" => plan.only = arguments.next(),
+                "--keys" => {
+                    plan.keys = match arguments.next().as_deref() {
+                        Some("newest") => Some(Hits::Newest),
+                        Some("any") => Some(Hits::Any),
+                        _ => return Err("--keys newest|any".into()),
+                    };
+                }
                 // Of cargo itself.
                 "--bench" => {}
                 other => return Err(format!("unknown argument {other}").into()),
@@ -90,6 +98,9 @@ fn main() -> Result<()> {
     let plan = Plan::from_arguments()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     for (hits, of) in [(Hits::Newest, "the newest 20 000 keys"), (Hits::Any, "random keys")] {
+        if plan.keys.is_some_and(|keys| keys != hits) {
+            continue;
+        }
         println!("50 % insert, 35 % update, 15 % delete among {of}");
         if plan.wants("sqlite") {
             runtime.block_on(sqlite::run(hits, plan.changes))?;

@@ -23,8 +23,8 @@ fn day_into(text: &mut ClockText, day: i64) {
     text.date(year, month, day);
 }
 
-fn clock_into(text: &mut ClockText, seconds: i64, nanos: i64, fraction: Fraction) {
-    text.clock(seconds.unsigned_abs(), u32::try_from(nanos).unwrap_or(0), fraction);
+fn clock_into(text: &mut ClockText, seconds: i64, nanos: u32, fraction: Fraction) {
+    text.clock(seconds.unsigned_abs(), nanos, fraction);
 }
 
 fn written(out: &mut Vec<u8>, write: impl FnOnce(&mut ClockText)) {
@@ -34,16 +34,11 @@ fn written(out: &mut Vec<u8>, write: impl FnOnce(&mut ClockText)) {
 }
 
 /// A time of day with the `Z` of UTC.
-fn write_zulu(seconds: i64, nanos: i64, fraction: Fraction, out: &mut Vec<u8>) {
+fn write_zulu(seconds: i64, nanos: u32, fraction: Fraction, out: &mut Vec<u8>) {
     written(out, |text| {
         clock_into(text, seconds, nanos, fraction);
         text.push(b'Z');
     });
-}
-
-fn split(value: i64, unit: TimeUnit) -> (i64, i64) {
-    let per_second = unit.per_second();
-    (value.div_euclid(per_second), value.rem_euclid(per_second) * (1_000_000_000 / per_second))
 }
 
 /// `2016-11-04Z`.
@@ -62,13 +57,13 @@ pub(crate) fn write_date(date: Date, out: &mut Vec<u8>) {
 
 /// `13:51:30.123456Z`; a `24:00:00` begins the day anew, as `java.time.LocalTime` has it.
 pub(crate) fn write_time(time: Time, out: &mut Vec<u8>) {
-    let (seconds, nanos) = split(time.value, time.unit);
+    let (seconds, nanos) = time.unit.split(time.value);
     write_zulu(seconds.rem_euclid(SECONDS_A_DAY), nanos, Fraction::Trimmed, out);
 }
 
 /// A time with a zone, at UTC.
 pub(crate) fn write_time_tz(time: TimeTz, out: &mut Vec<u8>) {
-    let (seconds, nanos) = split(time.time.value, time.time.unit);
+    let (seconds, nanos) = time.time.unit.split(time.time.value);
     let seconds = seconds.saturating_sub(i64::from(time.offset_seconds));
     write_zulu(seconds.rem_euclid(SECONDS_A_DAY), nanos, Fraction::Trimmed, out);
 }
@@ -90,7 +85,7 @@ pub(crate) fn write_timestamp_tz(timestamp: Timestamp, digits: Option<u8>, out: 
 fn write_instant(timestamp: Timestamp, fraction: Fraction, out: &mut Vec<u8>) {
     match timestamp {
         Timestamp::At { value, unit } => {
-            let (seconds, nanos) = split(value, unit);
+            let (seconds, nanos) = unit.split(value);
             written(out, |text| {
                 day_into(text, seconds.div_euclid(SECONDS_A_DAY));
                 text.push(b'T');
@@ -139,7 +134,7 @@ pub(crate) fn write_java_date(millis: i64, out: &mut Vec<u8>) {
         b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov",
         b"Dec",
     ];
-    let (seconds, _) = split(millis, TimeUnit::Milli);
+    let (seconds, _) = TimeUnit::Milli.split(millis);
     let day = seconds.div_euclid(SECONDS_A_DAY);
     let (year, month, day_of_month) = date_of_day(day);
     let name = |names: &[&'static [u8]], index: i64| {
@@ -161,7 +156,7 @@ pub(crate) fn write_java_date(millis: i64, out: &mut Vec<u8>) {
 /// The text of a `java.util.Date` in a header: a time before the second day, a date at midnight, else a timestamp.
 pub(crate) fn write_header_date(millis: i64, out: &mut Vec<u8>) {
     const MILLIS_A_DAY: i64 = SECONDS_A_DAY * 1_000;
-    let (seconds, nanos) = split(millis, TimeUnit::Milli);
+    let (seconds, nanos) = TimeUnit::Milli.split(millis);
     let of_day = seconds.rem_euclid(SECONDS_A_DAY);
     if millis >= MILLIS_A_DAY {
         written(out, |text| day_into(text, seconds.div_euclid(SECONDS_A_DAY)));

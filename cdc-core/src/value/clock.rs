@@ -41,9 +41,18 @@ impl ClockText {
         ClockText { buffer: [0; ROOM], len: 0 }
     }
 
-    /// Appends an ASCII character.
+    /// Appends an ASCII character; what is none is left out.
     pub fn push(&mut self, character: u8) {
-        self.extend(&[character & 0x7f]);
+        if character.is_ascii() {
+            self.extend(&[character]);
+        }
+    }
+
+    /// Appends ASCII text, such as the offset from UTC; what is none, or too long, is left out.
+    pub fn push_str(&mut self, text: &str) {
+        if text.is_ascii() {
+            self.extend(text.as_bytes());
+        }
     }
 
     /// Appends `YYYY-MM-DD`. The year has four digits or more and no sign: how years before 1 are written differs.

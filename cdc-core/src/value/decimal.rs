@@ -1,7 +1,7 @@
 //! Exact decimals of any precision, with the special values of `numeric`.
 
 use std::cmp::Ordering;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -284,6 +284,16 @@ impl FromStr for Decimal {
 impl fmt::Display for Decimal {
     /// Plain notation with exactly `scale` digits after the point, as `numeric` prints.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_to(f)
+    }
+}
+
+impl Decimal {
+    /// Appends what is displayed, without the machinery of formatting.
+    ///
+    /// # Errors
+    /// Those of the writer; a `String` has none.
+    pub fn write_to(&self, f: &mut impl fmt::Write) -> fmt::Result {
         let (unscaled, scale) = match &self.0 {
             Repr::NaN => return f.write_str("NaN"),
             Repr::Infinity => return f.write_str("Infinity"),
@@ -324,7 +334,7 @@ impl fmt::Display for Decimal {
 }
 
 /// The usual case in one piece: no more than 18 digits behind the point.
-fn write_small(f: &mut fmt::Formatter<'_>, unscaled: i64, scale: usize) -> fmt::Result {
+fn write_small(f: &mut impl fmt::Write, unscaled: i64, scale: usize) -> fmt::Result {
     let mut text = [b'0'; 24];
     let digits = Digits::of(unscaled.unsigned_abs());
     let digits = digits.as_bytes();

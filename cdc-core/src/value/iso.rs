@@ -22,12 +22,6 @@ fn write_day(text: &mut ClockText, day: i64) {
     text.date(year, month, day);
 }
 
-/// Nanoseconds of a fraction of a second.
-fn nanos(fraction: u64, unit: TimeUnit) -> u32 {
-    let of_unit = 1_000_000_000 / unit.per_second().unsigned_abs();
-    u32::try_from(fraction.saturating_mul(of_unit)).unwrap_or(0)
-}
-
 /// A time of day or a span of hours; `value` counts units from zero.
 fn write_time(text: &mut ClockText, value: i64, unit: TimeUnit) {
     if value < 0 {
@@ -35,7 +29,8 @@ fn write_time(text: &mut ClockText, value: i64, unit: TimeUnit) {
     }
     let second = unit.per_second().unsigned_abs();
     let (seconds, fraction) = (value.unsigned_abs() / second, value.unsigned_abs() % second);
-    text.clock(seconds, nanos(fraction, unit), Fraction::Trimmed);
+    let nanos = u32::try_from(fraction * (1_000_000_000 / second)).unwrap_or(0);
+    text.clock(seconds, nanos, Fraction::Trimmed);
 }
 
 /// `2024-02-29`.
@@ -83,13 +78,12 @@ impl fmt::Display for Timestamp {
             Timestamp::Infinity => return f.write_str("infinity"),
             Timestamp::At { value, unit } => (*value, *unit),
         };
-        let Some(day) = SECONDS_A_DAY.checked_mul(unit.per_second()) else {
-            return Err(fmt::Error);
-        };
+        let (seconds, nanos) = unit.split(value);
         let mut text = ClockText::new();
-        write_day(&mut text, value.div_euclid(day));
+        write_day(&mut text, seconds.div_euclid(SECONDS_A_DAY));
         text.push(b'T');
-        write_time(&mut text, value.rem_euclid(day), unit);
+        let clock = seconds.rem_euclid(SECONDS_A_DAY).unsigned_abs();
+        text.clock(clock, nanos, Fraction::Trimmed);
         f.write_str(text.as_str())
     }
 }
@@ -126,8 +120,8 @@ impl fmt::Display for Interval {
             let sign = if rest < 0 { "-" } else { "" };
             write!(f, "{sign}{}", (rest / 1_000_000).unsigned_abs())?;
             let mut text = ClockText::new();
-            let fraction = (rest % 1_000_000).unsigned_abs();
-            text.fraction(nanos(fraction, TimeUnit::Micro), Fraction::Trimmed);
+            let nanos = u32::try_from((rest % 1_000_000).abs() * 1_000).unwrap_or(0);
+            text.fraction(nanos, Fraction::Trimmed);
             text.push(b'S');
             f.write_str(text.as_str())?;
         }

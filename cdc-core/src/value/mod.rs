@@ -153,6 +153,7 @@ impl Value {
     }
 
     /// A borrowed view.
+    #[inline]
     pub fn as_ref(&self) -> ValueRef<'_> {
         match self {
             Value::Null => ValueRef::Null,

@@ -138,7 +138,7 @@ pub(crate) fn write_scalar(out: &mut String, value: &ValueRef<'_>, instant: bool
         ValueRef::UInt64(v) => write!(out, "{v}"),
         ValueRef::Float32(v) => write_float(out, f64::from(*v), |out| write!(out, "{v:?}")),
         ValueRef::Float64(v) => write_float(out, *v, |out| write!(out, "{v:?}")),
-        ValueRef::Decimal(v) => write!(out, "{v}"),
+        ValueRef::Decimal(v) => v.write_to(out),
         ValueRef::Text(v) => out.write_str(v),
         ValueRef::Bytes(v) => out
             .write_str("\\x")

@@ -58,23 +58,24 @@ pub(crate) fn write_timestamp(
     instant: bool,
     years: Years,
 ) -> Result {
-    let (value, unit) = match timestamp {
+    let (seconds, nanos) = match timestamp {
         Timestamp::NegInfinity => return out.write_str("-infinity"),
         Timestamp::Infinity => return out.write_str("infinity"),
-        Timestamp::At { value, unit } => (value, unit.per_second()),
+        Timestamp::At { value, unit } => unit.split(value),
     };
-    let seconds = value.div_euclid(unit);
-    let nanos = value.rem_euclid(unit) * (1_000_000_000 / unit);
     let mut text = ClockText::new();
     let before = day(&mut text, seconds.div_euclid(DAY_SECONDS), years);
     text.push(b' ');
     let clock = seconds.rem_euclid(DAY_SECONDS).unsigned_abs();
-    text.clock(clock, u32::try_from(nanos).unwrap_or(0), Fraction::Trimmed);
-    out.write_str(text.as_str())?;
-    if instant {
-        out.write_str("+00:00")?;
-    }
-    out.write_str(if before { " BC" } else { "" })
+    text.clock(clock, nanos, Fraction::Trimmed);
+    let end = match (instant, before) {
+        (true, true) => "+00:00 BC",
+        (true, false) => "+00:00",
+        (false, true) => " BC",
+        (false, false) => "",
+    };
+    text.push_str(end);
+    out.write_str(text.as_str())
 }
 
 /// What PostgreSQL reads as the same months, days and microseconds in every `IntervalStyle`.
