@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use super::chain::Chain;
 use super::handle::Control;
+use super::heartbeat::HeartbeatSettings;
 use super::retry::RetryPolicy;
 use super::{Pipeline, SinkSlot, SourceSlot, StoreSlot, Target};
 use crate::batch::BatchLimits;
 use crate::error::{Error, Result};
+use crate::event::Destination;
 use crate::offset_store::OffsetStore;
 use crate::sink::{Delivery, Sink};
 use crate::source::Source;
@@ -27,6 +29,7 @@ pub(crate) struct Settings {
     pub(crate) until_caught_up: bool,
     pub(crate) table_events: bool,
     pub(crate) retry: RetryPolicy,
+    pub(crate) heartbeat: Option<HeartbeatSettings>,
 }
 
 impl Default for Settings {
@@ -41,6 +44,7 @@ impl Default for Settings {
             until_caught_up: false,
             table_events: false,
             retry: RetryPolicy::default(),
+            heartbeat: None,
         }
     }
 }
@@ -150,6 +154,17 @@ impl PipelineBuilder {
         self
     }
 
+    /// Sends Debezium's heartbeat record to a topic at an interval (not zero), once the source follows its log. It goes
+    /// through the common chain. Consumers see by it that the pipeline runs; the source's log needs none of it.
+    pub fn heartbeat(mut self, interval: Duration, topic: &str, server_name: &str) -> Self {
+        self.settings.heartbeat = Some(HeartbeatSettings {
+            interval,
+            topic: Destination::named(topic),
+            server: server_name.to_owned(),
+        });
+        self
+    }
+
     /// Checks the parts and puts them together. Nothing is connected yet.
     ///
     /// # Errors
@@ -193,6 +208,7 @@ impl PipelineBuilder {
             ("max_in_flight", settings.max_in_flight == 0),
             ("limits: max_events", settings.limits.max_events == 0),
             ("limits: max_bytes", settings.limits.max_bytes == 0),
+            ("heartbeat", settings.heartbeat.as_ref().is_some_and(|beat| beat.interval.is_zero())),
         ];
         if let Some((name, _)) = zero.iter().find(|(_, zero)| *zero) {
             return Err(self.error(format!("{name} must not be zero")));

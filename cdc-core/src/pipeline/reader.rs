@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::chain::Chain;
 use super::context::RunContext;
+use super::heartbeat::Heartbeat;
 use super::queue::QueueSender;
 use super::retry::Backoff;
 use super::stop::Stage;
@@ -30,6 +31,7 @@ pub(crate) struct Reader {
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) paused: watch::Receiver<bool>,
     pub(crate) sequence: u64,
+    pub(crate) heartbeat: Heartbeat,
     pub(crate) context: Arc<RunContext>,
 }
 
@@ -62,6 +64,14 @@ impl Reader {
                 biased;
                 Some((request, answer)) = self.commands.recv() => self.request(request, answer),
                 Ok(()) = self.paused.changed() => {}
+                () = self.heartbeat.due() => {
+                    let streaming = self.context.progress.status().phase == Phase::Streaming;
+                    if let Some(batch) = self.heartbeat.beat(streaming, self.resume.as_ref())?
+                        && !self.deliver(batch).await?
+                    {
+                        return Ok(());
+                    }
+                }
                 next = self.source.next_batch() => match next {
                     Ok(Some(batch)) => {
                         if backoff.reset() {
