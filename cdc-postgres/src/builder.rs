@@ -31,6 +31,7 @@ pub(crate) struct Options {
     pub(crate) publication_name: Option<String>,
     pub(crate) create_publication: bool,
     pub(crate) snapshot: SnapshotMode,
+    pub(crate) transaction_markers: bool,
 }
 
 impl Options {
@@ -82,6 +83,7 @@ pub struct PostgresSourceBuilder {
     publication_name: Option<String>,
     create_publication: bool,
     snapshot: SnapshotMode,
+    transaction_markers: bool,
 }
 
 /// Where the database is: a URL, or a [`ConnectConfig`].
@@ -124,6 +126,7 @@ impl PostgresSourceBuilder {
             publication_name: None,
             create_publication: true,
             snapshot: SnapshotMode::Initial,
+            transaction_markers: false,
         }
     }
 
@@ -183,6 +186,16 @@ impl PostgresSourceBuilder {
         self
     }
 
+    /// Whether the begin and the end of each transaction come as events of their own, a
+    /// [`TransactionMarker`](cdc_core::TransactionMarker) (Debezium's `provide.transaction.metadata`). The default is not.
+    ///
+    /// [`TransactionNumbers`](cdc_core::connector::TransactionNumbers) numbers the events between them. So that it can
+    /// after a restart inside a transaction, that transaction comes from its beginning again; sinks are spared what they have.
+    pub fn transaction_markers(mut self, wanted: bool) -> Self {
+        self.transaction_markers = wanted;
+        self
+    }
+
     /// Checks the settings. The database is not asked yet.
     ///
     /// # Errors
@@ -239,6 +252,7 @@ impl PostgresSourceBuilder {
             publication_name: self.publication_name,
             create_publication: self.create_publication,
             snapshot: self.snapshot,
+            transaction_markers: self.transaction_markers,
         })
     }
 }

@@ -11,7 +11,7 @@ use super::retry::RetryPolicy;
 use super::{Pipeline, SinkSlot, SourceSlot, StoreSlot, Target};
 use crate::batch::BatchLimits;
 use crate::error::{Error, Result};
-use crate::event::Destination;
+use crate::event::{ChangeEvent, Destination};
 use crate::offset_store::OffsetStore;
 use crate::sink::{Delivery, Sink};
 use crate::source::Source;
@@ -30,6 +30,7 @@ pub(crate) struct Settings {
     pub(crate) table_events: bool,
     pub(crate) retry: RetryPolicy,
     pub(crate) heartbeat: Option<HeartbeatSettings>,
+    pub(crate) until: Option<Until>,
 }
 
 impl Default for Settings {
@@ -45,7 +46,24 @@ impl Default for Settings {
             table_events: false,
             retry: RetryPolicy::default(),
             heartbeat: None,
+            until: None,
         }
+    }
+}
+
+/// Tells the event with which a pipeline ends.
+#[derive(Clone)]
+pub(crate) struct Until(Arc<dyn Fn(&ChangeEvent) -> bool + Send + Sync>);
+
+impl Until {
+    pub(crate) fn is_last(&self, event: &ChangeEvent) -> bool {
+        (self.0)(event)
+    }
+}
+
+impl std::fmt::Debug for Until {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Until")
     }
 }
 
@@ -145,6 +163,13 @@ impl PipelineBuilder {
     /// Ends gracefully when all that was committed before the start is durable in every sink.
     pub fn until_caught_up(mut self) -> Self {
         self.settings.until_caught_up = true;
+        self
+    }
+
+    /// Ends gracefully when the source has given an event for which the function is true, its transaction is over, and all
+    /// up to there is durable in every sink. It sees events as they come from the source, before any transform.
+    pub fn until(mut self, last: impl Fn(&ChangeEvent) -> bool + Send + Sync + 'static) -> Self {
+        self.settings.until = Some(Until(Arc::new(last)));
         self
     }
 

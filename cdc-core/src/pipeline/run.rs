@@ -370,6 +370,8 @@ fn spawn_tasks(
         paused: pipeline.control.paused.subscribe(),
         sequence: 0,
         heartbeat: Heartbeat::new(pipeline.settings.heartbeat),
+        until: pipeline.settings.until,
+        last_seen: false,
         context: Arc::clone(context),
     };
     tasks.spawn(async move {
