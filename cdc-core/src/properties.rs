@@ -126,6 +126,14 @@ impl Properties {
         self.get(name).unwrap_or(default).to_owned()
     }
 
+    /// A text that must be given and may be empty.
+    ///
+    /// # Errors
+    /// [`Configuration`](crate::ErrorKind::Configuration) without it.
+    pub fn required(&self, name: &str) -> Result<&str> {
+        self.get(name).ok_or_else(|| missing(name))
+    }
+
     /// A text that must be given.
     ///
     /// # Errors

@@ -4,10 +4,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::data_type::ValueType;
 use crate::error::{Error, Result};
+use crate::row::Row;
 use crate::schema::Schema;
 
 use super::names::NameAdjustment;
+use super::native;
+use super::schema::ConnectSchema;
 use super::table_view::TableView;
 
 /// Handling modes, immutable and shared: one for every chain of transforms and its format.
@@ -238,6 +242,26 @@ impl ConnectProfile {
             views.clear();
         }
         Ok(Arc::clone(views.entry(schema.id()).or_insert(view)))
+    }
+}
+
+impl ConnectProfile {
+    /// The Connect schema of a type; `None` where Debezium has no form for it.
+    pub fn connect_schema(&self, value_type: &ValueType) -> Option<ConnectSchema> {
+        native::connect_schema(value_type, self.modes())
+    }
+
+    /// A row of a table under the schema that has its name, as it stands alone without an envelope. Other structs are
+    /// given back as they are.
+    ///
+    /// # Errors
+    /// None in practice: the schema is made from that of the row.
+    pub fn row(&self, row: Row) -> Result<Row> {
+        if row.schema().table().is_none() || row.schema().connect().is_some() {
+            return Ok(row);
+        }
+        let view = self.view(row.schema())?;
+        row.with_schema(Arc::clone(view.row_schema()))
     }
 }
 
