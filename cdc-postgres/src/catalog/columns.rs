@@ -124,12 +124,13 @@ pub(crate) fn schema_of(
             || key.contains(&column.name);
         let mut value_type =
             ValueType { optional: !not_null, ..ValueType::required(column_type.data_type.clone()) };
-        // A default of another type than the log's is a later one.
+        // Where the type has changed since, a default that is a constant of both was the same before: ALTER TYPE keeps it.
+        value_type.default = now
+            .and_then(|now| now.default.as_deref())
+            .and_then(|expression| constant_default(expression, &column_type.kind));
+        let constant = value_type.default.is_some();
         let same_type = now.filter(|now| now.type_oid == column.type_oid);
         let expression = same_type.and_then(|now| now.default.as_deref());
-        value_type.default =
-            expression.and_then(|expression| constant_default(expression, &column_type.kind));
-        let constant = value_type.default.is_some();
         let mut field = Field::new(column.name.as_str(), value_type);
         let (length, scale) = length_and_scale(&column_type.data_type);
         field.native = Some(NativeType {
@@ -201,16 +202,21 @@ mod tests {
     }
 
     #[test]
-    fn a_default_of_a_later_type_is_left_out() {
-        let catalog = TableColumns { columns: vec![column("a", 20)], ..TableColumns::default() };
-        let (schema, _) = schema_of(
-            &TableId::new("public", "t"),
-            &[named("a", 23)],
-            &[],
-            &catalog,
-            &TypeCatalog::default(),
-        )
-        .unwrap();
-        assert_eq!(schema.field(0).unwrap().value_type.default, None);
+    fn a_default_of_a_later_type_is_taken_where_it_is_a_constant_of_both() {
+        let default_of = |text: &str, type_oid: u32| {
+            let mut now = column("a", 20);
+            now.default = Some(text.into());
+            let catalog = TableColumns { columns: vec![now], ..TableColumns::default() };
+            let columns = [named("a", type_oid)];
+            let id = TableId::new("public", "t");
+            let types = TypeCatalog::default();
+            let (schema, _) = schema_of(&id, &columns, &[], &catalog, &types).unwrap();
+            let field = schema.field(0).unwrap();
+            (field.value_type.default.clone(), field.default_expression.clone())
+        };
+        assert_eq!(default_of("'5'::bigint", 23), (Some(Value::Int32(5)), None));
+        assert_eq!(default_of("'5000000000'::bigint", 23), (None, None));
+        assert_eq!(default_of("random()", 23), (None, None));
+        assert!(default_of("random()", 20).1.is_some());
     }
 }
