@@ -64,6 +64,7 @@ impl LogStream {
             received: Lsn::ZERO,
             told: Lsn::ZERO,
             told_at: Instant::now(),
+            unanswered: false,
             interval,
         };
         LogStream { chunks, task: tokio::spawn(reader.run()) }
@@ -93,6 +94,9 @@ struct Reader {
     /// What the server was told last, and when.
     told: Lsn,
     told_at: Instant,
+    /// A keepalive came since. Up to PostgreSQL 12 a server says nothing more of how far it is until one is answered,
+    /// though it does not ask for that.
+    unanswered: bool,
     interval: Duration,
 }
 
@@ -140,7 +144,7 @@ impl Reader {
                         self.tell(false).await?;
                     }
                 }
-                () = tokio::time::sleep_until(confirm_at), if self.to_confirm() > self.told => {
+                () = tokio::time::sleep_until(confirm_at), if self.owes_answer() => {
                     self.tell(false).await?;
                 }
                 messages = receive(&mut self.copy) => {
@@ -173,6 +177,7 @@ impl Reader {
                 ReplicationMessage::Keepalive { end, reply_requested, .. } => {
                     self.received = self.received.max(*end);
                     asked |= reply_requested;
+                    self.unanswered = true;
                 }
             }
         }
@@ -203,10 +208,15 @@ impl Reader {
         confirmable(self.acknowledged.borrow().as_ref())
     }
 
+    fn owes_answer(&self) -> bool {
+        self.unanswered || self.to_confirm() > self.told
+    }
+
     async fn tell(&mut self, reply_requested: bool) -> Result<(), ConnectError> {
         let flush = self.to_confirm();
         self.told = flush;
         self.told_at = Instant::now();
+        self.unanswered = false;
         // Received is more than durable: a server that waits for a synchronous standby looks at `flush`.
         let write = self.received.max(flush);
         self.copy.send_status(StandbyStatus { write, flush, apply: flush, reply_requested }).await
