@@ -486,6 +486,11 @@ impl Destination {
         Destination(Arc::new(DestinationParts { name: name.into(), table: Some(table.clone()) }))
     }
 
+    /// A topic of a table: a name of its own, and the exact table for sinks that need one.
+    pub fn of_topic(topic: &str, table: &TableId) -> Self {
+        Destination(Arc::new(DestinationParts { name: topic.into(), table: Some(table.clone()) }))
+    }
+
     /// A destination by its name alone.
     pub fn named(name: &str) -> Self {
         Destination(Arc::new(DestinationParts { name: name.into(), table: None }))

@@ -74,6 +74,7 @@ pub(crate) struct Given {
     pub(crate) snapshot_fetch_size: Option<usize>,
     pub(crate) status_interval: Option<Duration>,
     pub(crate) limits: LimitOverrides,
+    pub(crate) transaction_markers: bool,
 }
 
 impl Default for Given {
@@ -100,6 +101,7 @@ impl Default for Given {
             snapshot_fetch_size: None,
             status_interval: None,
             limits: LimitOverrides::default(),
+            transaction_markers: false,
         }
     }
 }
@@ -366,6 +368,16 @@ impl PostgresSourceBuilder {
         self
     }
 
+    /// Whether the begin and the end of each transaction come as events of their own, a
+    /// [`TransactionMarker`](cdc_core::TransactionMarker) (Debezium's `provide.transaction.metadata`). The default is not.
+    ///
+    /// [`TransactionNumbers`](cdc_core::connector::TransactionNumbers) numbers the events between them. So that it can
+    /// after a restart inside a transaction, that transaction comes from its beginning again; sinks are spared what they have.
+    pub fn transaction_markers(mut self, wanted: bool) -> Self {
+        self.given.transaction_markers = wanted;
+        self
+    }
+
     /// Checks the settings. The database is not asked yet.
     ///
     /// # Errors
@@ -423,6 +435,7 @@ impl PostgresSourceBuilder {
             snapshot_fetch_size: given.snapshot_fetch_size.map(|rows| rows.max(1)),
             status_interval: given.status_interval,
             limits: given.limits,
+            transaction_markers: given.transaction_markers,
         })
     }
 }

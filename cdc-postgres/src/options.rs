@@ -104,6 +104,7 @@ pub(crate) struct Options {
     /// The longest time between two status updates.
     pub(crate) status_interval: Option<Duration>,
     pub(crate) limits: LimitOverrides,
+    pub(crate) transaction_markers: bool,
 }
 
 /// Bounds of batches that go before those of the pipeline.

@@ -17,10 +17,10 @@ pub(crate) fn parameters(field: &Field, table: Option<&TableId>, modes: &Modes) 
         return Vec::new();
     }
     let (Some(native), Some(table)) = (&field.native, table) else { return Vec::new() };
-    if !modes.source_type.contains(&format!("{table}.{}", field.name)) {
+    let described = describe(&native.name, native.length, native.scale);
+    if !modes.source_type.contains(&table.to_string(), &field.name, &described.name) {
         return Vec::new();
     }
-    let described = describe(&native.name, native.length, native.scale);
     let mut out: Vec<Parameter> = Vec::with_capacity(4);
     let mut add = |name: &str, value: String| {
         out.push((format!("__debezium.source.column.{name}").into(), value.into()));

@@ -1,12 +1,14 @@
 //! A source from the properties of Debezium's PostgreSQL connector.
 
-mod catalogue;
 mod columns;
 mod connection;
 mod lists;
 mod publications;
+mod refused;
 mod slots;
 mod snapshots;
+#[cfg(test)]
+mod supported;
 
 use cdc_core::connector::FromProperties;
 use cdc_core::{Error, Properties, Result};
@@ -64,7 +66,7 @@ impl PostgresSource {
 
 /// Refuses what is known and not supported.
 fn refuse(properties: &Properties) -> Result<()> {
-    for (name, remedy) in catalogue::REFUSED {
+    for (name, remedy) in refused::REFUSED {
         match name.strip_suffix('*') {
             None => properties.refuse(name, remedy)?,
             Some(prefix) => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cdc_core::{Error, Properties, Result};
 
-use super::catalogue::REFUSED_SNAPSHOT_MODES;
+use super::refused::REFUSED_SNAPSHOT_MODES;
 use super::{count, text};
 use crate::builder::Given;
 use crate::options::SnapshotMode;

@@ -1,6 +1,7 @@
 use std::fmt::Write as _;
 
-use super::catalogue::{REFUSED, REFUSED_SNAPSHOT_MODES, SUPPORTED};
+use super::refused::{REFUSED, REFUSED_SNAPSHOT_MODES};
+use super::supported::SUPPORTED;
 use super::*;
 use crate::options::{OriginFilter, PublicationMode, SnapshotMode};
 

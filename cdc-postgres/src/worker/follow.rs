@@ -39,9 +39,9 @@ impl Worker {
         let relations: Relations = std::mem::take(&mut self.relations);
         let database = self.held.survey.server.database.as_str().into();
         let position = self.position.clone();
-        let decoder = Decoder::new(database, position, relations).map_err(|error| {
-            PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() }
-        })?;
+        let decoder = Decoder::new(database, position, relations)
+            .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })?
+            .with_markers(self.options.transaction_markers);
         let mut state = Following {
             decoder,
             batch: BatchBuilder::new(self.options.limits.apply(self.held.context.limits)),
