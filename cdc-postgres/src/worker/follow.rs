@@ -44,7 +44,7 @@ impl Worker {
             .with_markers(self.options.transaction_markers);
         let mut state = Following {
             decoder,
-            batch: BatchBuilder::new(self.held.context.limits),
+            batch: BatchBuilder::new(self.options.limits.apply(self.held.context.limits)),
             types: TypeCatalog::default(),
             sent: self.position.point(),
             looked_at: None,
@@ -130,7 +130,16 @@ impl Worker {
         }
         let ends_transaction = matches!(message, Message::Commit(_));
         let batch = &mut state.batch;
-        state.decoder.decode(message, at, &mut |event| batch.push(event))?;
+        let shaper = &mut self.shaper;
+        let mut failed = None;
+        state.decoder.decode(message, at, &mut |event| match shaper.shape(event) {
+            Ok(Some(event)) => batch.push(event),
+            Ok(None) => {}
+            Err(error) => failed = Some(error),
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
         if ends_transaction && let Some(time) = state.decoder.position().last.commit_time_us {
             self.held.context.progress.set_last_commit(time);
         }
