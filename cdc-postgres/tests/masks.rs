@@ -28,7 +28,7 @@ fn some(texts: &[&str]) -> Vec<Option<String>> {
     texts.iter().map(|text| Some((*text).to_owned())).collect()
 }
 
-fn change<'a>(copy: &'a Copy, operation: Operation) -> &'a ChangeEvent {
+fn change(copy: &Copy, operation: Operation) -> &ChangeEvent {
     copy.target.of("public.people", operation)[0]
 }
 
