@@ -1,2 +1,3 @@
-//! Benchmarks. `cargo bench --bench end_to_end` runs whole pipelines on real servers; the others are criterion's.
-//! `docs/performance.md` says how to read them.
+//! What the benchmarks share: a table of eight columns, its rows, and a mix of changes.
+
+pub mod items;

@@ -51,6 +51,15 @@ impl Storage {
         }
     }
 
+    fn is_unavailable(&self, index: usize) -> bool {
+        match self {
+            Storage::Own(values) => values.get(index).is_some_and(Value::is_unavailable),
+            Storage::Shared { block, first } => {
+                place(*first, index).is_some_and(|place| block.is_unavailable(place))
+            }
+        }
+    }
+
     fn value(&self, index: usize) -> Option<Value> {
         match self {
             Storage::Own(values) => values.get(index).cloned(),
@@ -101,6 +110,7 @@ impl Row {
     }
 
     /// Where among the stored values that of a field is; past the last field it is one that the row does not have.
+    #[inline]
     fn place(&self, index: usize) -> Option<usize> {
         if self.is_view {
             return self.schema.projection()?.get(index).copied();
@@ -109,6 +119,7 @@ impl Row {
     }
 
     /// The value of the field at an index; `None` past the last field.
+    #[inline]
     pub fn get(&self, index: usize) -> Option<ValueRef<'_>> {
         self.storage.get(self.place(index)?)
     }
@@ -152,7 +163,8 @@ impl Row {
 
     /// Whether every column was sent: no value is [unavailable](Value::Unavailable).
     pub fn is_complete(&self) -> bool {
-        self.values().all(|value| !value.is_unavailable())
+        (0..self.len())
+            .all(|i| self.place(i).is_none_or(|place| !self.storage.is_unavailable(place)))
     }
 
     /// The key of the row, in O(1); `None` when its table has no key.

@@ -27,6 +27,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// What ends a block of a transaction in progress.
 const STREAM_STOP: u8 = b'E';
 
+/// How long what the log says may be hidden from the catalog.
+const SEEN_LATE: Duration = Duration::from_millis(250);
+
 /// The state of following.
 struct Following {
     decoder: Decoder,
@@ -46,12 +49,12 @@ impl Worker {
         let relations: Relations = std::mem::take(&mut self.relations);
         let database = self.held.survey.server.database.as_str().into();
         let position = self.position.clone();
-        let decoder = Decoder::new(database, position, relations).map_err(|error| {
-            PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() }
-        })?;
+        let decoder = Decoder::new(database, position, relations)
+            .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })?
+            .with_markers(self.options.transaction_markers);
         let mut state = Following {
             decoder,
-            batch: BatchBuilder::new(self.held.context.limits),
+            batch: BatchBuilder::new(self.options.limits.apply(self.held.context.limits)),
             streamed: Streamed::new(self.options.spill.clone()),
             types: TypeCatalog::default(),
             sent: self.position.point(),
@@ -217,6 +220,12 @@ impl Worker {
 
     /// Sends what has come so far.
     async fn flush(&mut self, state: &mut Following) -> Result<(), PostgresError> {
+        // Rows have values when they are sealed, and are shown as they are to be only then.
+        state.decoder.seal();
+        state.batch.shape(&mut self.shaper)?;
+        if state.batch.is_empty() {
+            return Ok(());
+        }
         // From PostgreSQL 18 on a publication that is gone is no error of the server: nothing comes any more.
         if self.held.sql.server_version() >= 180_000 && state.next_look() <= Instant::now() {
             self.look(state).await?;
@@ -224,7 +233,6 @@ impl Worker {
         self.position = state.decoder.position().clone();
         state.sent = self.position.point();
         let ends_transaction = !state.decoder.in_transaction();
-        state.decoder.seal();
         let batch = state.batch.take(self.position.to_offset(), ends_transaction);
         self.send(batch).await
     }
@@ -239,6 +247,7 @@ impl Worker {
         let sql = &self.held.sql;
         state.types.load(sql, message.columns.iter().map(|column| column.type_id)).await?;
         let catalog = columns::columns(sql, message.id).await?.unwrap_or_default();
+        let catalog = catalog.with_unique(self.options.unique_keys);
         let id = TableId::new(message.namespace.as_str(), message.name.as_str());
         let wanted = self.held.survey.wants(&self.options, &id);
         // A Relation has no position of its own.
@@ -286,7 +295,13 @@ impl Worker {
                 names.into_iter().find(|name| server.message.contains(&format!("\"{name}\"")))
             });
         let Some(publication) = publication else { return start_failed(error, &self.slot_name()) };
-        let there = publications::oids(&self.held.sql, std::slice::from_ref(&publication)).await;
+        let name = std::slice::from_ref(&publication);
+        let mut there = publications::oids(&self.held.sql, name).await;
+        if there.as_ref().is_ok_and(|there| !there.is_empty()) {
+            // A commit is in the log a moment before others see what it did.
+            tokio::time::sleep(SEEN_LATE).await;
+            there = publications::oids(&self.held.sql, name).await;
+        }
         let what = match there {
             Ok(there) if !there.is_empty() => "was made after the position that the slot reads",
             _ => "was dropped",
