@@ -232,6 +232,17 @@ pub enum PostgresError {
         /// The table.
         table: TableId,
     },
+    /// A large transaction in progress cannot be kept on disk.
+    #[error(
+        "a large transaction that is not committed yet cannot be kept in {folder}: {source}; make room there, name another \
+         folder with .spill_folder(..), or let the server keep it with .stream_in_progress(false)"
+    )]
+    Spill {
+        /// The folder.
+        folder: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The server ended the stream.
     #[error("the server ended the replication stream; it is started again")]
     StreamEnded,
