@@ -15,7 +15,7 @@ use crate::slot;
 use crate::stream::LogStream;
 use crate::survey::Survey;
 use crate::timeline::History;
-use crate::wire::command::pgoutput_options;
+use crate::wire::command::source_options;
 use crate::wire::connection::ReplicationConnection;
 
 /// How often a waiting instance looks whether the slot is free.
@@ -132,10 +132,7 @@ pub(crate) async fn start(
     slot: &str,
     publications: &[&str],
 ) -> Result<crate::wire::copy_both::CopyBoth, ConnectError> {
-    let mut plugin = pgoutput_options(1, publications);
-    if link.server_version() >= 140_000 {
-        plugin.push(("messages".to_owned(), "true".to_owned()));
-    }
+    let plugin = source_options(link.server_version(), publications);
     link.start_replication(slot, Lsn::ZERO, &plugin).await
 }
 

@@ -18,10 +18,16 @@ impl BatchBuilder {
     }
 
     pub(crate) fn push(&mut self, event: ChangeEvent) {
+        let size = event.size().saturating_sub(size_of::<ChangeEvent>());
+        self.push_sized(event, size);
+    }
+
+    /// Adds an event whose values take so many bytes.
+    pub(crate) fn push_sized(&mut self, event: ChangeEvent, size: usize) {
         if self.events.is_empty() {
             self.deadline = Some(Instant::now() + self.limits.max_delay);
         }
-        self.bytes += event.size();
+        self.bytes += size_of::<ChangeEvent>() + size;
         self.events.push(event);
     }
 
@@ -46,7 +52,9 @@ impl BatchBuilder {
 
     /// Ends the batch.
     pub(crate) fn take(&mut self, offset: Offset, ends_transaction: bool) -> Batch {
-        let events = std::mem::take(&mut self.events);
+        // The next batch is mostly as large.
+        let next = Vec::with_capacity(self.events.len());
+        let events = std::mem::replace(&mut self.events, next);
         let bytes = std::mem::take(&mut self.bytes);
         self.deadline = None;
         Batch {

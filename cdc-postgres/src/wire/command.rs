@@ -76,6 +76,22 @@ pub fn start_replication(slot: &str, from: Lsn, options: &[(String, String)]) ->
     format!("START_REPLICATION SLOT {} LOGICAL {from}{list}", quote_name(slot))
 }
 
+/// The options with which the source reads from a server of this version (`server_version_num`).
+///
+/// ```
+/// use cdc_postgres::wire::command::source_options;
+///
+/// let options = source_options(150_018, &["shop"]);
+/// assert!(options.contains(&("messages".to_owned(), "true".to_owned())));
+/// ```
+pub fn source_options(server_version: u32, publications: &[&str]) -> Vec<(String, String)> {
+    let mut options = pgoutput_options(1, publications);
+    if server_version >= 140_000 {
+        options.push(("messages".to_owned(), "true".to_owned()));
+    }
+    options
+}
+
 /// The two options that pgoutput needs; others (`messages`, `streaming`, ...) are added by the caller.
 pub fn pgoutput_options(proto_version: u32, publications: &[&str]) -> Vec<(String, String)> {
     let publications: Vec<_> = publications.iter().map(|name| quote_name(name)).collect();

@@ -16,7 +16,8 @@ use crate::pgoutput::{self, Message};
 use crate::position::Point;
 use crate::relations::{Relation, Relations};
 use crate::stream::{Chunk, LogStream};
-use crate::wire::replication::ReplicationMessage;
+use crate::wire::block::LogMessage;
+use crate::wire::replication::CopyDataError;
 
 /// Idle positions are sent, and the publications looked at, at most this often.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -96,18 +97,34 @@ impl Worker {
     }
 
     async fn take(&mut self, state: &mut Following, chunk: Chunk) -> Result<(), PostgresError> {
-        for message in chunk.messages {
-            match message {
-                ReplicationMessage::Keepalive { end, .. } => state.decoder.advance(end),
-                ReplicationMessage::XLogData { start, data, .. } => {
-                    let message = pgoutput::decode(data, false)
+        let owner = chunk.block.bytes();
+        for message in chunk.block.messages() {
+            match message.map_err(|error| self.unreadable(state, &error))? {
+                LogMessage::XLogData { start, data } => {
+                    let batch = &mut state.batch;
+                    let mut out = |event, size| batch.push_sized(event, size);
+                    if state.decoder.change(data, false, owner, start, &mut out)? {
+                        if state.batch.is_full() {
+                            self.flush(state).await?;
+                        }
+                        // Tables join between transactions.
+                        continue;
+                    }
+                    let message = pgoutput::decode(owner.slice_ref(data), false)
                         .map_err(|source| PostgresError::Decode { position: start, source })?;
                     self.take_message(state, message, start).await?;
                 }
+                LogMessage::Keepalive { end, .. } => state.decoder.advance(end),
             }
             self.join_waiting(state).await?;
         }
+        state.decoder.seal();
         Ok(())
+    }
+
+    fn unreadable(&self, state: &Following, error: &CopyDataError) -> PostgresError {
+        let position = state.decoder.position().end;
+        PostgresError::Log { position, reason: error.to_string() }
     }
 
     async fn take_message(
@@ -130,7 +147,7 @@ impl Worker {
         }
         let ends_transaction = matches!(message, Message::Commit(_));
         let batch = &mut state.batch;
-        state.decoder.decode(message, at, &mut |event| batch.push(event))?;
+        state.decoder.decode(message, at, &mut |event, size| batch.push_sized(event, size))?;
         if ends_transaction && let Some(time) = state.decoder.position().last.commit_time_us {
             self.held.context.progress.set_last_commit(time);
         }
@@ -149,6 +166,7 @@ impl Worker {
         self.position = state.decoder.position().clone();
         state.sent = self.position.point();
         let ends_transaction = !state.decoder.in_transaction();
+        state.decoder.seal();
         let batch = state.batch.take(self.position.to_offset(), ends_transaction);
         self.send(batch).await
     }
