@@ -119,7 +119,6 @@ impl Row {
     }
 
     /// The value of the field at an index; `None` past the last field.
-    #[inline]
     pub fn get(&self, index: usize) -> Option<ValueRef<'_>> {
         self.storage.get(self.place(index)?)
     }
