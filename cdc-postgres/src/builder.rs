@@ -75,6 +75,7 @@ pub(crate) struct Given {
     pub(crate) status_interval: Option<Duration>,
     pub(crate) limits: LimitOverrides,
     pub(crate) transaction_markers: bool,
+    pub(crate) unique_keys: bool,
 }
 
 impl Default for Given {
@@ -102,6 +103,7 @@ impl Default for Given {
             status_interval: None,
             limits: LimitOverrides::default(),
             transaction_markers: false,
+            unique_keys: false,
         }
     }
 }
@@ -379,6 +381,14 @@ impl PostgresSourceBuilder {
         self
     }
 
+    /// Whether the columns of a unique index are the key of a table without a primary key or identity, as in Debezium's
+    /// records; of several the one whose name comes first. The default is not: such a table has no key, as its rows may not
+    /// be told apart by columns that are NULL.
+    pub fn unique_keys(mut self, wanted: bool) -> Self {
+        self.given.unique_keys = wanted;
+        self
+    }
+
     /// Checks the settings. The database is not asked yet.
     ///
     /// # Errors
@@ -437,6 +447,7 @@ impl PostgresSourceBuilder {
             status_interval: given.status_interval,
             limits: given.limits,
             transaction_markers: given.transaction_markers,
+            unique_keys: given.unique_keys,
         })
     }
 }

@@ -29,6 +29,8 @@ struct Transaction {
     shown_by: Vec<Read>,
     /// Its begin was told.
     begun: bool,
+    /// The first change at the LSN where a Debezium connector stopped.
+    first_at_stop: Option<u64>,
 }
 
 /// Turns messages into events and keeps the position behind the last one.
@@ -195,6 +197,7 @@ impl Decoder {
             index: 0,
             shown_by: self.position.reads.iter().filter(shows).cloned().collect(),
             begun: false,
+            first_at_stop: None,
         });
         Ok(())
     }
@@ -224,6 +227,8 @@ impl Decoder {
             self.position.inside = None;
             self.position.last.xid = Some(transaction.xid);
             self.position.last.commit_time_us = unix_micros(commit.commit_time);
+            // It can only have been this one.
+            self.position.last.stopped_in = None;
             self.position.forget_passed_reads();
         }
         Ok(())
@@ -242,6 +247,17 @@ impl Decoder {
         let index = transaction.index;
         transaction.index += 1;
         let point = Point { lsn: transaction.commit, index };
+        if let Some(stopped_in) = self.position.last.stopped_in {
+            let before = match at == stopped_in.lsn {
+                true => index - *transaction.first_at_stop.get_or_insert(index),
+                false => 0,
+            };
+            if stopped_in.covers(transaction.xid, at, before) {
+                // A Debezium connector did it: from here on its place has a number.
+                self.skip_before = Point { index: index + 1, ..point };
+                self.position.inside = Some(self.skip_before);
+            }
+        }
         if point < self.skip_before {
             return Ok(self.tells_again(point.lsn).then_some(index));
         }
@@ -525,6 +541,47 @@ mod tests {
         assert_eq!(told, ["B0", "E0"], "nothing of it is for us");
         let (told, _) = with_markers(streaming(160), messages());
         assert_eq!(told, [""; 0], "all of it was done before");
+    }
+
+    fn stopped_in(xid: u64, lsn: u64) -> Position {
+        let offset =
+            format!(r#"{{"messageType":"INSERT","lsn_commit":100,"lsn":{lsn},"txId":{xid}}}"#);
+        Position::from_offset(&offset.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_a_debezium_connector_did_of_a_transaction_is_left_out() {
+        let mut decoder = decoder(stopped_in(7, 141));
+        let mut indexes = Vec::new();
+        let messages = [
+            (begin(150, 7), 140),
+            (insert(1), 140),
+            (insert(2), 141),
+            (insert(3), 141),
+            (insert(4), 142),
+        ];
+        for (message, at) in messages {
+            let mut push = |event: ChangeEvent| {
+                if event.operation() != Some(Operation::Table) {
+                    indexes.push(event.origin().index);
+                }
+            };
+            decoder.decode(message, Lsn(at), &mut push).unwrap();
+        }
+        assert_eq!(indexes, [2, 3], "of two at one LSN the second may not be done");
+        assert_eq!(decoder.position().inside, Some(Point { lsn: Lsn(150), index: 4 }));
+        run(&mut decoder, vec![commit(150, 160), begin(170, 7), insert(1), commit(170, 180)]);
+        assert_eq!(decoder.position().last.stopped_in, None, "another transaction is not meant");
+    }
+
+    #[test]
+    fn a_transaction_that_a_debezium_connector_stopped_in_is_told_from_its_beginning() {
+        let (told, decoder) = with_markers(
+            stopped_in(7, 140),
+            vec![begin(150, 7), insert(1), insert(2), commit(150, 160)],
+        );
+        assert_eq!(told, ["B0", "0", "1", "E2"]);
+        assert_eq!(decoder.position().end, Lsn(160));
     }
 
     #[test]

@@ -105,6 +105,8 @@ pub(crate) struct Options {
     pub(crate) status_interval: Option<Duration>,
     pub(crate) limits: LimitOverrides,
     pub(crate) transaction_markers: bool,
+    /// A unique index makes up the key of a table that has none.
+    pub(crate) unique_keys: bool,
 }
 
 /// Bounds of batches that go before those of the pipeline.

@@ -276,6 +276,11 @@ impl Source for PostgresSource {
             return Err(Error::configuration("the PostgreSQL source was started before acquire"));
         };
         let resume = resume.as_ref().map(Position::from_offset).transpose()?;
+        let resume = resume.map(|position| {
+            let slot = self.options.slot_name(&held.context.pipeline);
+            let confirmed = held.survey.slot.as_ref().and_then(|slot| slot.confirmed);
+            position.settle(&held.survey.server.system, held.history.current(), &slot, confirmed)
+        });
         let (begin, position) = self.decide(&held, resume.as_ref())?;
         self.copies_wanted = position.copies + self.reads_ahead(&held, begin, &position);
         if begin == Begin::Finished {

@@ -182,7 +182,7 @@ fn with_heartbeat(
 }
 
 /// How the pipeline runs.
-fn running(mut pipeline: PipelineBuilder, properties: &Properties) -> Result<PipelineBuilder> {
+fn running(pipeline: PipelineBuilder, properties: &Properties) -> Result<PipelineBuilder> {
     let millis = |name: &str, default: Duration| {
         let default = u64::try_from(default.as_millis()).unwrap_or(u64::MAX);
         properties.millis(name, default)
@@ -190,10 +190,5 @@ fn running(mut pipeline: PipelineBuilder, properties: &Properties) -> Result<Pip
     let usual = RetryPolicy::default();
     let base = millis("errors.retry.delay.initial.ms", usual.base)?;
     let max = millis("errors.retry.delay.max.ms", usual.max)?.max(base);
-    pipeline = pipeline.retry(RetryPolicy { base, max });
-    if let Some(timeout) = properties.optional_i64("executor.shutdown.timeout.ms")? {
-        let timeout = u64::try_from(timeout).unwrap_or(0);
-        pipeline = pipeline.stop_timeout(Duration::from_millis(timeout));
-    }
-    Ok(pipeline)
+    Ok(pipeline.retry(RetryPolicy { base, max }))
 }

@@ -23,6 +23,7 @@ pub(super) fn read(properties: &Properties, given: &mut Given) -> Result<()> {
     }
     given.slot_patience = patience(properties)?;
     given.transaction_markers = properties.bool("provide.transaction.metadata", false)?;
+    given.unique_keys = true;
     let saved = "the server is told what is saved, and nothing else";
     properties.accept_only("lsn.flush.mode", &["connector"], saved)?;
     properties.accept_only("flush.lsn.source", &["true"], saved)?;

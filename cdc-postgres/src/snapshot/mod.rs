@@ -90,7 +90,7 @@ impl SnapshotReader {
         rewritten::check(&client, published).await?;
         let tables = match kind {
             // The snapshot is no older than the locks, so that its catalog is the present one.
-            Kind::Own => describe_all(&client, published).await?,
+            Kind::Own => describe_all(&client, published, options).await?,
             Kind::Exported(_) => describe_beside(options, published).await?,
         };
         Ok(SnapshotReader { client, tables, shows, next_xid })
@@ -202,7 +202,7 @@ async fn describe_beside(
         .batch_execute(&format!("SET lock_timeout = '{BESIDE_LIMIT}'"))
         .await
         .map_err(failed(&client, "opening the snapshot"))?;
-    match (describe_all(&client, published).await, published.first()) {
+    match (describe_all(&client, published, options).await, published.first()) {
         (Err(error), Some(table)) if error.sqlstate() == Some("55P03") => {
             Err(PostgresError::TableRewritten { table: table.id.clone() })
         }
@@ -213,11 +213,12 @@ async fn describe_beside(
 async fn describe_all(
     client: &SqlClient,
     published: &[PublishedTable],
+    options: &Options,
 ) -> Result<Vec<SnapshotTable>, PostgresError> {
     let mut tables = Vec::with_capacity(published.len());
     let mut types = TypeCatalog::default();
     for table in published {
-        tables.push(describe(client, &mut types, table).await?);
+        tables.push(describe(client, &mut types, table, options).await?);
     }
     Ok(tables)
 }
@@ -227,10 +228,12 @@ async fn describe(
     client: &SqlClient,
     types: &mut TypeCatalog,
     table: &PublishedTable,
+    options: &Options,
 ) -> Result<SnapshotTable, PostgresError> {
     let Some(catalog) = columns::columns(client, table.oid).await? else {
         return Err(PostgresError::TableRewritten { table: table.id.clone() });
     };
+    let catalog = catalog.with_unique(options.unique_keys);
     // Before PostgreSQL 18 no generated column is published, though the catalog lists it among the columns.
     let generated = client.server_version() >= 180_000 && table.columns.is_some();
     let is_published = |column: &&columns::CatalogColumn| {
@@ -249,7 +252,9 @@ async fn describe(
         .collect();
     types.load(client, columns.iter().map(|column| column.type_oid)).await?;
     let has = |name: &String| columns.iter().any(|column| column.name == *name);
-    let key = if catalog.key.iter().all(has) { catalog.key.clone() } else { Vec::new() };
+    let keys = [&catalog.key, &catalog.unique];
+    let key = keys.into_iter().find(|key| !key.is_empty() && key.iter().all(has));
+    let key = key.cloned().unwrap_or_default();
     let (schema, column_types) = schema_of(&table.id, &columns, &key, &catalog, types)
         .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })?;
     Ok(SnapshotTable {

@@ -175,6 +175,7 @@ impl Worker {
         let sql = &self.held.sql;
         state.types.load(sql, message.columns.iter().map(|column| column.type_id)).await?;
         let catalog = columns::columns(sql, message.id).await?.unwrap_or_default();
+        let catalog = catalog.with_unique(self.options.unique_keys);
         let id = TableId::new(message.namespace.as_str(), message.name.as_str());
         let wanted = self.held.survey.wants(&self.options, &id);
         // A Relation has no position of its own.
