@@ -69,6 +69,30 @@ const ONE_CLASS: &[(&str, Make)] = &[
     ("io.debezium.transforms.HeaderToValue", |_, properties, profile| {
         boxed(crate::HeaderToValue::from_properties(properties, profile))
     }),
+    (
+        "io.debezium.connector.postgresql.transforms.DecodeLogicalDecodingMessageContent",
+        |_, properties, profile| {
+            boxed(crate::DecodeLogicalDecodingMessageContent::from_properties(properties, profile))
+        },
+    ),
+    ("io.debezium.transforms.ExtractSchemaToNewRecord", |_, properties, profile| {
+        boxed(crate::ExtractSchemaToNewRecord::from_properties(properties, profile))
+    }),
+    ("io.debezium.transforms.GeometryFormatTransformer", |_, properties, profile| {
+        boxed(crate::GeometryFormatTransformer::from_properties(properties, profile))
+    }),
+    ("io.debezium.transforms.SchemaChangeEventFilter", |_, properties, _| {
+        boxed(crate::SchemaChangeEventFilter::from_properties(properties))
+    }),
+    ("io.debezium.transforms.SwapGeometryCoordinates", |_, properties, profile| {
+        boxed(crate::SwapGeometryCoordinates::from_properties(properties, profile))
+    }),
+    ("io.debezium.transforms.VectorToJsonConverter", |_, properties, profile| {
+        boxed(crate::VectorToJsonConverter::from_properties(properties, profile))
+    }),
+    ("io.debezium.transforms.partitions.PartitionRouting", |_, properties, profile| {
+        boxed(crate::PartitionRouting::from_properties(properties, profile))
+    }),
     ("io.debezium.transforms.ToLogicalTopicRouter", |class, properties, profile| {
         boxed(crate::ByLogicalTableRouter::from_properties(class, properties, profile))
     }),

@@ -155,12 +155,11 @@ fn schema_with(schema: Option<&Schema>, items: &[Item<'_>], path: &str) -> Resul
 /// The row under the schema with the items in it. A struct of the row that is null stays null.
 fn row_with(schema: &Arc<Schema>, row: Option<&Row>, items: &[Item<'_>]) -> Result<Row> {
     let values = schema.fields().iter().enumerate().map(|(index, field)| {
-        let here = items.iter().filter_map(|(steps, value_type, value)| {
-            match steps.split_first() {
+        let here =
+            items.iter().filter_map(|(steps, value_type, value)| match steps.split_first() {
                 Some((name, rest)) if **name == *field.name => Some((rest, *value_type, *value)),
                 _ => None,
-            }
-        });
+            });
         let here: Vec<Item<'_>> = here.collect();
         if let Some((_, _, value)) = here.iter().rfind(|(rest, ..)| rest.is_empty()) {
             return Ok(Value::clone(value));

@@ -128,9 +128,7 @@ impl ByLogicalTableRouter {
             invalid().with_source(error)
         };
         let required = |name: &str| {
-            properties
-                .required_string(name)
-                .map_err(|error| invalid().with_source(error))
+            properties.required_string(name).map_err(|error| invalid().with_source(error))
         };
         let mut router = Self::new(&required("topic.regex")?, &required("topic.replacement")?)
             .map_err(describe)?
@@ -156,10 +154,8 @@ impl ByLogicalTableRouter {
         if !self.regex.matches(from.as_str())? {
             return Ok(None);
         }
-        let to = self
-            .regex
-            .replace_first(from.as_str(), &self.replacement)
-            .map_err(options::as_data)?;
+        let to =
+            self.regex.replace_first(from.as_str(), &self.replacement).map_err(options::as_data)?;
         Ok((!to.is_empty()).then(|| Destination::named(&to)))
     }
 
@@ -265,9 +261,8 @@ impl Transform for ByLogicalTableRouter {
         self.key(&mut event, &to)?;
         if let Payload::Change(change) = &mut event.value {
             let schema = Arc::clone(&change.schema);
-            let renamed = self.derived(&schema, &to, |_| {
-                schema.to_builder().logical_name(to.as_str()).build()
-            })?;
+            let renamed = self
+                .derived(&schema, &to, |_| schema.to_builder().logical_name(to.as_str()).build())?;
             for row in [&mut change.before, &mut change.after].into_iter().flatten() {
                 *row = row.with_schema(Arc::clone(&renamed))?;
             }
