@@ -11,14 +11,99 @@ fn boxed<T: Transform + 'static>(transform: Result<T>) -> Result<Box<dyn Transfo
     transform.map(|transform| Box::new(transform) as Box<dyn Transform>)
 }
 
-pub(crate) const CLASSES: &[(&str, Make)] = &[
+/// A class of Kafka Connect with a `$Key` and a `$Value`.
+macro_rules! sides {
+    ($class:literal, $type:ident) => {
+        [
+            (concat!("org.apache.kafka.connect.transforms.", $class, "$Key"), |_, p, profile| {
+                boxed(crate::$type::from_properties(crate::Side::Key, p, profile))
+            }),
+            (concat!("org.apache.kafka.connect.transforms.", $class, "$Value"), |_, p, profile| {
+                boxed(crate::$type::from_properties(crate::Side::Value, p, profile))
+            }),
+        ]
+    };
+}
+
+/// Two-sided classes of Kafka Connect.
+const TWO_SIDED: &[[(&str, Make); 2]] = &[
+    sides!("Cast", Cast),
+    sides!("ExtractField", ExtractField),
+    sides!("Flatten", Flatten),
+    sides!("HeaderFrom", HeaderFrom),
+    sides!("HoistField", HoistField),
+    sides!("InsertField", InsertField),
+    sides!("MaskField", MaskField),
+    sides!("ReplaceField", ReplaceField),
+    sides!("SetSchemaMetadata", SetSchemaMetadata),
+    sides!("TimestampConverter", TimestampConverter),
+];
+
+/// All others.
+const ONE_CLASS: &[(&str, Make)] = &[
+    ("org.apache.kafka.connect.transforms.DropHeaders", |_, properties, _| {
+        boxed(crate::DropHeaders::from_properties(properties))
+    }),
+    ("org.apache.kafka.connect.transforms.Filter", |_, _, _| Ok(Box::new(crate::Filter))),
+    ("org.apache.kafka.connect.transforms.InsertHeader", |_, properties, _| {
+        boxed(crate::InsertHeader::from_properties(properties))
+    }),
     ("org.apache.kafka.connect.transforms.RegexRouter", |_, properties, _| {
         boxed(crate::RegexRouter::from_properties(properties))
+    }),
+    ("org.apache.kafka.connect.transforms.TimestampRouter", |_, properties, _| {
+        boxed(crate::TimestampRouter::from_properties(properties))
+    }),
+    ("org.apache.kafka.connect.transforms.ValueToKey", |_, properties, profile| {
+        boxed(crate::ValueToKey::from_properties(properties, profile))
+    }),
+    ("io.debezium.connector.mysql.transforms.ReadToInsertEvent", |_, _, _| {
+        Ok(Box::new(crate::ReadToInsertEvent))
+    }),
+    ("io.debezium.transforms.ByLogicalTableRouter", |class, properties, profile| {
+        boxed(crate::ByLogicalTableRouter::from_properties(class, properties, profile))
+    }),
+    ("io.debezium.transforms.ExtractChangedRecordState", |_, properties, profile| {
+        boxed(crate::ExtractChangedRecordState::from_properties(properties, profile))
+    }),
+    ("io.debezium.transforms.HeaderToValue", |_, properties, profile| {
+        boxed(crate::HeaderToValue::from_properties(properties, profile))
+    }),
+    (
+        "io.debezium.connector.postgresql.transforms.DecodeLogicalDecodingMessageContent",
+        |_, properties, profile| {
+            boxed(crate::DecodeLogicalDecodingMessageContent::from_properties(properties, profile))
+        },
+    ),
+    ("io.debezium.transforms.ExtractSchemaToNewRecord", |_, properties, profile| {
+        boxed(crate::ExtractSchemaToNewRecord::from_properties(properties, profile))
+    }),
+    ("io.debezium.transforms.GeometryFormatTransformer", |_, properties, profile| {
+        boxed(crate::GeometryFormatTransformer::from_properties(properties, profile))
+    }),
+    ("io.debezium.transforms.SchemaChangeEventFilter", |_, properties, _| {
+        boxed(crate::SchemaChangeEventFilter::from_properties(properties))
+    }),
+    ("io.debezium.transforms.SwapGeometryCoordinates", |_, properties, profile| {
+        boxed(crate::SwapGeometryCoordinates::from_properties(properties, profile))
+    }),
+    ("io.debezium.transforms.VectorToJsonConverter", |_, properties, profile| {
+        boxed(crate::VectorToJsonConverter::from_properties(properties, profile))
+    }),
+    ("io.debezium.transforms.partitions.PartitionRouting", |_, properties, profile| {
+        boxed(crate::PartitionRouting::from_properties(properties, profile))
+    }),
+    ("io.debezium.transforms.ToLogicalTopicRouter", |class, properties, profile| {
+        boxed(crate::ByLogicalTableRouter::from_properties(class, properties, profile))
     }),
     ("io.debezium.transforms.ExtractNewRecordState", |_, properties, profile| {
         boxed(crate::ExtractNewRecordState::from_properties(properties, profile))
     }),
 ];
+
+fn classes() -> impl Iterator<Item = (&'static str, Make)> + Clone {
+    TWO_SIDED.iter().flatten().chain(ONE_CLASS).copied()
+}
 
 /// The transform of a class of Kafka Connect or Debezium, by its full or simple name, with its options.
 ///
@@ -42,9 +127,9 @@ pub fn transform_of_class(
     properties: &Properties,
     profile: &ConnectProfile,
 ) -> Result<Box<dyn Transform>> {
-    let names = CLASSES.iter().map(|(name, _)| *name);
+    let names = classes().map(|(name, _)| name);
     let known = options::known_class(class, names.clone())?;
-    match CLASSES.iter().find(|(name, _)| *name == known) {
+    match classes().find(|(name, _)| *name == known) {
         Some((name, make)) => make(name, properties, profile),
         None => Err(options::no_class(class, names)),
     }

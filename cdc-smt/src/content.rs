@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cdc_core::connect::{ConnectProfile, ConnectType, JavaValue, Processed};
 use cdc_core::{
-    ChangeEvent, DataType, Error, Operation, Payload, Result, Row, Schema, Value, ValueType,
+    Change, ChangeEvent, DataType, Error, Operation, Payload, Result, Row, Schema, Value, ValueType,
 };
 
 /// Which part of an event a transform works on: the `$Key` and `$Value` of Kafka Connect's class names.
@@ -179,11 +179,8 @@ fn is_unnamed(schema: &Schema) -> bool {
 
 /// Whether a table event announces rows that stand alone: a transform took them out of their envelope and gave their
 /// schema its name.
-pub(crate) fn is_flat_table(event: &ChangeEvent) -> Option<&Arc<Schema>> {
-    event
-        .as_change()
-        .filter(|change| change.operation == Operation::Table && change.schema.connect().is_some())
-        .map(|change| &change.schema)
+pub(crate) fn is_flat_table(change: &Change) -> bool {
+    change.operation == Operation::Table && change.schema.connect().is_some()
 }
 
 /// The type of a struct of this schema.

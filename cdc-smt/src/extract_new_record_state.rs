@@ -11,6 +11,7 @@ use cdc_core::{
 use crate::added_field::{AddedField, Path};
 use crate::content::{Content, Side, or_default, struct_type};
 use crate::derive::{plain, with_fields};
+use crate::envelope::is_envelope;
 use crate::options;
 use crate::schema_cache::SchemaCache;
 
@@ -529,12 +530,4 @@ impl Transform for ExtractNewRecordState {
     fn boxed_clone(&self) -> Box<dyn Transform> {
         Box::new(self.clone())
     }
-}
-
-/// Whether the schema has the name of an envelope.
-pub(crate) fn is_envelope(schema: &Schema) -> bool {
-    schema
-        .connect()
-        .and_then(|connect| connect.name.as_deref())
-        .is_some_and(|name| name.ends_with(".Envelope"))
 }

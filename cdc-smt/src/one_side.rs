@@ -32,6 +32,11 @@ pub(crate) trait OneSide {
     fn table(&mut self, schema: &Arc<Schema>) -> Result<Arc<Schema>> {
         Ok(Arc::clone(schema))
     }
+
+    /// The schema of the rows, where this takes them out of their envelopes.
+    fn enveloped_table(&mut self, _schema: &Arc<Schema>) -> Result<Option<Arc<Schema>>> {
+        Ok(None)
+    }
 }
 
 /// Applies a transform of one side to an event.
@@ -43,10 +48,13 @@ pub(crate) fn apply<T: OneSide + ?Sized>(
     let side = transform.place().side;
     if event.operation() == Some(Operation::Table) {
         if side == Side::Value
-            && let Some(schema) = is_flat_table(&event)
+            && let Payload::Change(change) = &mut event.value
         {
-            let schema = transform.table(&Arc::clone(schema))?;
-            if let Payload::Change(change) = &mut event.value {
+            let changed = match is_flat_table(change) {
+                true => Some(transform.table(&change.schema)?),
+                false => transform.enveloped_table(&change.schema)?,
+            };
+            if let Some(schema) = changed {
                 change.schema = schema;
             }
         }
@@ -60,20 +68,10 @@ pub(crate) fn apply<T: OneSide + ?Sized>(
     Ok(())
 }
 
-/// Makes a type with [`OneSide`] a transform, with constructors for both sides.
+/// Makes a type with [`OneSide`] a transform, for the handling modes of a chain.
 macro_rules! one_side {
     ($type:ident, $name:literal) => {
         impl $type {
-            /// The transform of keys.
-            pub fn key() -> Self {
-                Self::of($crate::Side::Key)
-            }
-
-            /// The transform of values.
-            pub fn value() -> Self {
-                Self::of($crate::Side::Value)
-            }
-
             /// The handling modes of the chain; without them Debezium's defaults.
             #[must_use]
             pub fn profile(mut self, profile: &cdc_core::connect::ConnectProfile) -> Self {

@@ -89,7 +89,31 @@ pub(crate) fn as_data(error: Error) -> Error {
     Error::data(error.message().to_owned())
 }
 
-/// `org.apache.kafka.connect.transforms.Cast$Key` is a transform of keys.
-pub(crate) fn side(class: &str) -> crate::Side {
-    if class.ends_with("$Key") { crate::Side::Key } else { crate::Side::Value }
+/// `Invalid value … : The '…' value is invalid: …`, as Debezium says it.
+pub(crate) fn debezium_invalid(name: &str, value: &str, why: &str) -> Error {
+    invalid(name, value, &format!("The '{name}' value is invalid: {why}"))
+}
+
+/// An option of Debezium that must be given and not be empty.
+pub(crate) fn debezium_required<'a>(properties: &'a Properties, name: &str) -> Result<&'a str> {
+    match properties.get(name) {
+        None => Err(debezium_invalid(name, "null", "A value is required")),
+        Some(value) if value.trim().is_empty() => {
+            Err(debezium_invalid(name, value, "A value is required"))
+        }
+        Some(value) => Ok(value),
+    }
+}
+
+/// A list that must be given (`Field.isListOfRegex` and its kin: no empty elements, no blanks inside).
+pub(crate) fn debezium_list(properties: &Properties, name: &str) -> Result<Vec<String>> {
+    let value = debezium_required(properties, name)?;
+    let elements: Vec<&str> = value.split(',').map(str::trim).collect();
+    if elements.iter().any(|element| element.is_empty()) {
+        return Err(debezium_invalid(name, value, "Empty string element(s) not permitted"));
+    }
+    if elements.iter().any(|element| element.contains(char::is_whitespace)) {
+        return Err(debezium_invalid(name, value, "Element(s) containing space not permitted"));
+    }
+    Ok(elements.into_iter().map(str::to_owned).collect())
 }

@@ -10,9 +10,11 @@
 mod arguments;
 mod comparer;
 mod connector;
+mod contract;
 #[allow(dead_code)]
 #[path = "../replicate/database.rs"]
 mod database;
 mod exceptions;
 mod golden;
 mod json;
+mod takeover;

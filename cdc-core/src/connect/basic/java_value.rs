@@ -188,6 +188,13 @@ impl JavaValue {
         Ok(String::from_utf8(out).unwrap_or_default())
     }
 
+    /// The text that Connect's `Values.convertToString` gives on its own: bytes are base64, dates ISO 8601.
+    pub fn to_header_text(&self) -> String {
+        let mut out = Vec::new();
+        self.write_header(&mut out);
+        String::from_utf8(out).unwrap_or_default()
+    }
+
     /// `class` and the name of the Java class, as `Class.toString` prints it.
     pub fn class(&self) -> &'static str {
         match self {
