@@ -18,3 +18,4 @@ mod exceptions;
 mod golden;
 mod json;
 mod takeover;
+mod transactions;
