@@ -58,6 +58,15 @@ impl ShapeRules {
             && !self.exclude.iter().any(|set| set.contains(table, column, true))
     }
 
+    /// Whether a copy has to read a column: it is shown, or it is of a key.
+    pub(crate) fn reads(&self, table: &TableId, schema: &Schema, column: &str) -> bool {
+        let is = |name: &Arc<str>| **name == *column;
+        let own = || schema.key().iter().filter_map(|&at| schema.field(at)).any(|f| is(&f.name));
+        self.shows(table, column)
+            || own()
+            || self.key(table, schema).is_some_and(|key| key.iter().any(is))
+    }
+
     /// How a column is masked. Where several rules name it the one holds that shows least: a fixed text, then a hash, then
     /// the beginning of the value.
     pub(super) fn mask(

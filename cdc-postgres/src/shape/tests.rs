@@ -155,3 +155,26 @@ fn updates_that_change_nothing_that_is_shown_are_left_out() {
     let key = Change::update(Some(key_only(&schema, 1)), full(1, "b"));
     assert!(shaped(rules, key).is_some());
 }
+
+#[test]
+fn a_masked_column_is_a_column_like_any_other_in_connect() {
+    let mut field = Field::optional("e-mail", DataType::TEXT);
+    field.comment = Some("where to".into());
+    let schema =
+        Schema::builder().table(TableId::new("public", "customers")).field(field).build().unwrap();
+    let rules =
+        ShapeRules { masks: vec![(set("*.*.*"), Mask::Truncate(7))], ..ShapeRules::default() };
+    let row = Row::new(Arc::clone(&schema), vec![Value::Null]).unwrap();
+    let event = shaped(rules, Change::create(row)).unwrap();
+    let profile = cdc_core::connect::ConnectProfile::builder()
+        .property("include.schema.comments", "true")
+        .unwrap()
+        .property("field.name.adjustment.mode", "avro")
+        .unwrap()
+        .build();
+    let view = profile.view(event.after().unwrap().schema()).unwrap();
+    let field = view.field("e_mail").unwrap();
+    let attributes = field.schema().attributes();
+    assert_eq!(attributes.doc.as_deref(), Some("where to"));
+    assert_eq!(attributes.parameters, [("truncateLength".into(), "7".into())]);
+}
