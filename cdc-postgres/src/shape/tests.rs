@@ -178,3 +178,27 @@ fn a_masked_column_is_a_column_like_any_other_in_connect() {
     assert_eq!(attributes.doc.as_deref(), Some("where to"));
     assert_eq!(attributes.parameters, [("truncateLength".into(), "7".into())]);
 }
+
+#[test]
+fn a_key_of_a_column_that_is_not_there_is_refused() {
+    let rules = ShapeRules {
+        keys: vec![KeyColumns::Named {
+            table: TableId::new("public", "customers"),
+            columns: vec!["nmae".into()],
+        }],
+        ..ShapeRules::default()
+    };
+    let change = Change::create(row(&customers(), 1, "Sally".into()));
+    let error = Shaper::new(&Arc::new(rules)).shape(event(change)).unwrap_err().to_string();
+    assert!(error.contains("public.customers has no column \"nmae\""), "{error}");
+}
+
+#[test]
+fn a_salt_is_not_shown() {
+    let mask = Mask::Hash {
+        algorithm: HashAlgorithm::Sha256,
+        version: HashVersion::Bytes,
+        salt: "pepper".into(),
+    };
+    assert_eq!(format!("{mask:?}"), "Hash(SHA-256, Bytes)");
+}
