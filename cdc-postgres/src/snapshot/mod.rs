@@ -38,7 +38,10 @@ pub(crate) enum Kind<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct SnapshotTable {
     pub(crate) id: Arc<TableId>,
+    /// The columns that are read.
     pub(crate) schema: Arc<Schema>,
+    /// All columns, as the log will have them.
+    pub(crate) whole: Arc<Schema>,
     pub(crate) types: Vec<ColumnType>,
     /// The COPY statement.
     statement: String,
@@ -260,13 +263,25 @@ async fn describe(
     let keys = [&catalog.key, &catalog.unique];
     let key = keys.into_iter().find(|key| !key.is_empty() && key.iter().all(has));
     let key = key.cloned().unwrap_or_default();
-    let (schema, column_types) = schema_of(&table.id, &columns, &key, &catalog, types)
-        .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })?;
+    let described = |columns: &[NamedType]| {
+        schema_of(&table.id, columns, &key, &catalog, types)
+            .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })
+    };
+    let (whole, mut column_types) = described(&columns)?;
+    let mut schema = Arc::clone(&whole);
+    let mut read = columns;
+    // What nobody sees is not read.
+    let all = read.len();
+    read.retain(|column| options.shape.reads(&table.id, &whole, &column.name));
+    if read.len() < all {
+        (schema, column_types) = described(&read)?;
+    }
     Ok(SnapshotTable {
         id: Arc::new(table.id.clone()),
         schema,
+        whole,
         types: column_types,
-        statement: copy_statement(table, &columns),
+        statement: copy_statement(table, &read),
     })
 }
 
