@@ -93,6 +93,9 @@ const ONE_CLASS: &[(&str, Make)] = &[
     ("io.debezium.transforms.partitions.PartitionRouting", |_, properties, profile| {
         boxed(crate::PartitionRouting::from_properties(properties, profile))
     }),
+    ("io.debezium.transforms.TimezoneConverter", |_, properties, profile| {
+        boxed(crate::TimezoneConverter::from_properties(properties, profile))
+    }),
     ("io.debezium.transforms.ToLogicalTopicRouter", |class, properties, profile| {
         boxed(crate::ByLogicalTableRouter::from_properties(class, properties, profile))
     }),
