@@ -90,6 +90,9 @@ const ONE_CLASS: &[(&str, Make)] = &[
     ("io.debezium.transforms.VectorToJsonConverter", |_, properties, profile| {
         boxed(crate::VectorToJsonConverter::from_properties(properties, profile))
     }),
+    ("io.debezium.transforms.outbox.EventRouter", |_, properties, profile| {
+        boxed(crate::EventRouter::from_properties(properties, profile))
+    }),
     ("io.debezium.transforms.partitions.PartitionRouting", |_, properties, profile| {
         boxed(crate::PartitionRouting::from_properties(properties, profile))
     }),
