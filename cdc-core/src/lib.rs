@@ -96,7 +96,7 @@ pub use data_type::{ConnectAttributes, DataType, NetworkType, ValueType};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{
     Change, ChangeEvent, Destination, Header, Headers, LogicalMessage, Operation, Payload,
-    TransactionMarker, TransactionPlace, TransactionStatus,
+    RecordKeys, TransactionMarker, TransactionPlace, TransactionStatus,
 };
 pub use offset::Offset;
 pub use origin::{Origin, ReplicationOrigin, SnapshotMark, TransactionId, TransactionOrigin};

@@ -110,6 +110,11 @@ impl Properties {
         self.values.keys().map(String::as_str)
     }
 
+    /// All names and values in alphabetical order of the names, without asking for them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The value as it stands, where it is set.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
@@ -410,16 +415,33 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
-/// From a flat JSON object; numbers and booleans become their text, a null is as good as not set.
+/// From a flat JSON object; numbers and booleans become their text, a null is as good as not set. Also from what
+/// Connect's REST interface takes, `{"name": …, "config": {…}}`.
 impl FromStr for Properties {
     type Err = Error;
 
     fn from_str(json: &str) -> Result<Self> {
-        let object: serde_json::Map<String, Json> =
+        let mut object: serde_json::Map<String, Json> =
             serde_json::from_str(json).map_err(|error| {
                 Error::configuration("a configuration must be a JSON object").with_source(error)
             })?;
         let mut properties = Properties::new();
+        if let Some(Json::Object(config)) = object.get("config") {
+            let mut config = config.clone();
+            if let Some(name) = object.get("name") {
+                config.entry("name").or_insert(name.clone());
+            }
+            if let Some((other, _)) = object
+                .iter()
+                .find(|(key, _)| !matches!(key.as_str(), "name" | "config" | "tasks" | "type"))
+            {
+                return Err(Error::configuration(format!(
+                    "a configuration has {other:?} beside \"config\""
+                ))
+                .remedy("it is {\"name\": .., \"config\": {..}}, or the options alone"));
+            }
+            object = config;
+        }
         for (name, value) in object {
             match value {
                 Json::Null => {}
@@ -464,6 +486,17 @@ mod tests {
 
     fn of(name: &str, value: &str) -> Properties {
         [(name, value)].into_iter().collect()
+    }
+
+    #[test]
+    fn a_configuration_may_stand_as_connects_rest_interface_has_it() {
+        let text = r#"{"name": "shop", "config": {"tasks.max": 1, "slot.name": null}}"#;
+        let properties: Properties = text.parse().unwrap();
+        assert_eq!(properties.get("name"), Some("shop"));
+        assert_eq!(properties.get("tasks.max"), Some("1"));
+        assert_eq!(properties.get("slot.name"), None);
+        let other = r#"{"config": {}, "initial_state": "STOPPED"}"#.parse::<Properties>();
+        assert!(other.unwrap_err().to_string().contains("initial_state"));
     }
 
     #[test]

@@ -36,6 +36,14 @@ pub enum PostgresError {
     /// The server, the role or a table is not as it must be; all that is missing, together.
     #[error("{}", crate::prerequisites::report(.0))]
     Prerequisites(Vec<Prerequisite>),
+    /// The locks of a copy were not had in time.
+    #[error("the tables could not be locked for the copy within {} ms: {reason}; end the transaction that holds a lock on them, or raise .snapshot_lock_timeout(..) (snapshot.lock.timeout.ms)", .timeout.as_millis())]
+    SnapshotLock {
+        /// How long they were waited for.
+        timeout: std::time::Duration,
+        /// What the server says.
+        reason: String,
+    },
     /// Another instance reads the slot and the source was told not to wait.
     #[error(
         "replication slot {slot:?} is in use by {holder}; stop that instance, or let this one wait"
@@ -149,6 +157,18 @@ pub enum PostgresError {
         /// The slot.
         slot: String,
     },
+    /// The role may not make the publication.
+    #[error(
+        "publication {publication:?} cannot be made: {reason}; let an administrator run {statement}, or choose another mode with .publication_mode(..) (publication.autocreate.mode), such as filtered"
+    )]
+    PublicationRight {
+        /// The publication.
+        publication: String,
+        /// What makes it.
+        statement: String,
+        /// What the server says.
+        reason: String,
+    },
     /// A JSON object that this source did not write.
     #[error(
         "not an offset of the PostgreSQL source: {offset}; remove the pipeline's offset to begin with a new copy"
@@ -183,6 +203,12 @@ pub enum PostgresError {
         /// Where.
         position: Lsn,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// A row cannot be shown as the column options ask for.
+    #[error("the column options cannot be carried out: {reason}")]
+    Shape {
+        /// What is wrong.
         reason: String,
     },
     /// A row that a row filter let in came without a large value.

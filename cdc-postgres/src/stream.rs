@@ -15,10 +15,11 @@ use crate::position::Position;
 use crate::wire::copy_both::CopyBoth;
 use crate::wire::replication::{ReplicationMessage, StandbyStatus};
 
-/// The longest time between two status updates.
-const STATUS_INTERVAL: Duration = Duration::from_secs(10);
-/// What was acknowledged goes to the server at most this often.
-const CONFIRM_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest time between two status updates, and the shortest between two that tell what was acknowledged.
+///
+/// Each asks for an answer: a server that has read past changes that are not for us says so by itself from PostgreSQL 13
+/// on only, and the slot of a quiet database would hold the log until its next own keepalive.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the reason for a broken connection is waited for.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// What a message costs in the queue beside its data.
@@ -62,7 +63,6 @@ impl LogStream {
             room: Arc::new(Semaphore::new(usize::try_from(room).unwrap_or(1))),
             capacity: room,
             received: Lsn::ZERO,
-            told: Lsn::ZERO,
             told_at: Instant::now(),
             interval,
         };
@@ -90,8 +90,7 @@ struct Reader {
     capacity: u32,
     /// The end of what was received.
     received: Lsn,
-    /// What the server was told last, and when.
-    told: Lsn,
+    /// When the server was told last.
     told_at: Instant,
     interval: Duration,
 }
@@ -129,19 +128,15 @@ impl Reader {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut more_to_confirm = true;
         loop {
-            let confirm_at = self.told_at + CONFIRM_INTERVAL;
             tokio::select! {
                 biased;
                 () = stopped(&mut self.stop) => return self.tell(false).await,
-                _ = ticks.tick() => self.tell(false).await?,
+                _ = ticks.tick() => self.tell(true).await?,
                 changed = self.acknowledged.changed(), if more_to_confirm => {
                     more_to_confirm = changed.is_ok();
-                    if confirm_at <= Instant::now() {
+                    if self.told_at + STATUS_INTERVAL <= Instant::now() {
                         self.tell(false).await?;
                     }
-                }
-                () = tokio::time::sleep_until(confirm_at), if self.to_confirm() > self.told => {
-                    self.tell(false).await?;
                 }
                 messages = receive(&mut self.copy) => {
                     let Some(messages) = messages? else { return Ok(()) };
@@ -205,7 +200,6 @@ impl Reader {
 
     async fn tell(&mut self, reply_requested: bool) -> Result<(), ConnectError> {
         let flush = self.to_confirm();
-        self.told = flush;
         self.told_at = Instant::now();
         // Received is more than durable: a server that waits for a synchronous standby looks at `flush`.
         let write = self.received.max(flush);

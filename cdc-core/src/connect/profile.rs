@@ -151,25 +151,39 @@ pub enum ConversionFailures {
     Fail,
 }
 
-/// Decides by `schema.table.column` which columns say their source type.
+/// Decides by `schema.table.column`, or by `schema.table.type`, which columns say their source type.
 #[derive(Clone, Default)]
-pub struct SourceTypeColumns(Option<Arc<Accepts>>);
+pub struct SourceTypeColumns {
+    columns: Option<Arc<Accepts>>,
+    types: Option<Arc<Accepts>>,
+}
 
 type Accepts = dyn Fn(&str) -> bool + Send + Sync;
 
 impl SourceTypeColumns {
     /// The columns whose `schema.table.column` the function accepts.
     pub fn matching(accepts: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        SourceTypeColumns(Some(Arc::new(accepts)))
+        SourceTypeColumns { columns: Some(Arc::new(accepts)), types: None }
     }
 
-    /// Whether the column is one of them.
-    pub fn contains(&self, column: &str) -> bool {
-        self.0.as_ref().is_some_and(|accepts| accepts(column))
+    /// These, and the columns whose `schema.table.type` the function accepts (`datatype.propagate.source.type`); the type
+    /// is named as in the parameter `__debezium.source.column.type`.
+    #[must_use]
+    pub fn or_of_types(mut self, accepts: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.types = Some(Arc::new(accepts));
+        self
+    }
+
+    /// Whether a column of this type is one of them.
+    pub fn contains(&self, table: &str, column: &str, type_name: &str) -> bool {
+        let accepts = |accepts: &Option<Arc<Accepts>>, name: &str| {
+            accepts.as_ref().is_some_and(|accepts| accepts(&format!("{table}.{name}")))
+        };
+        accepts(&self.columns, column) || accepts(&self.types, type_name)
     }
 
     pub(crate) fn is_none(&self) -> bool {
-        self.0.is_none()
+        self.columns.is_none() && self.types.is_none()
     }
 }
 

@@ -10,7 +10,7 @@ pub(crate) mod visible;
 use std::sync::Arc;
 
 use cdc_core::{Schema, TableId};
-use cdc_pgconn::{ConnectConfig, SqlClient};
+use cdc_pgconn::SqlClient;
 
 pub(crate) use copy::TableRows;
 use visible::Visible;
@@ -22,6 +22,7 @@ use crate::catalog::{self, failed, get};
 use crate::error::PostgresError;
 use crate::lsn::Lsn;
 use crate::names::{quote, quote_table};
+use crate::options::Options;
 use crate::types::ColumnType;
 
 /// Which snapshot is read.
@@ -50,6 +51,8 @@ pub(crate) struct SnapshotReader {
     pub(crate) tables: Vec<SnapshotTable>,
     /// With a snapshot of its own: what it shows, and a position that no transaction it shows was committed behind.
     pub(crate) shows: Option<(Visible, Lsn)>,
+    /// The first transaction id that was not given yet at the snapshot.
+    pub(crate) next_xid: u32,
 }
 
 impl SnapshotReader {
@@ -59,11 +62,11 @@ impl SnapshotReader {
     /// [`PostgresError::TableRewritten`] when a table was rewritten or truncated since the snapshot, which therefore
     /// does not show it as it was.
     pub(crate) async fn open(
-        config: &ConnectConfig,
+        options: &Options,
         kind: Kind<'_>,
         published: &[PublishedTable],
     ) -> Result<Self, PostgresError> {
-        let client = catalog::connect(config).await?;
+        let client = catalog::connect(&options.sql).await?;
         let begin = match kind {
             Kind::Exported(name) => format!(
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{}'",
@@ -77,18 +80,20 @@ impl SnapshotReader {
             .batch_execute("SET LOCAL row_security = off")
             .await
             .map_err(failed(&client, "opening the snapshot"))?;
-        lock(&client, published).await?;
+        lock(&client, published, options).await?;
+        let (visible, until) = visible_set(&client).await?;
+        let next_xid = u32::try_from(visible.next() & u64::from(u32::MAX)).unwrap_or_default();
         let shows = match kind {
             Kind::Exported(_) => None,
-            Kind::Own => Some(visible_set(&client).await?),
+            Kind::Own => Some((visible, until)),
         };
         rewritten::check(&client, published).await?;
         let tables = match kind {
             // The snapshot is no older than the locks, so that its catalog is the present one.
-            Kind::Own => describe_all(&client, published).await?,
-            Kind::Exported(_) => describe_beside(config, published).await?,
+            Kind::Own => describe_all(&client, published, options).await?,
+            Kind::Exported(_) => describe_beside(options, published).await?,
         };
-        Ok(SnapshotReader { client, tables, shows })
+        Ok(SnapshotReader { client, tables, shows, next_xid })
     }
 
     /// The rows of a table.
@@ -106,10 +111,24 @@ impl SnapshotReader {
 }
 
 /// `LOCK TABLE` takes no snapshot, so that with a snapshot of its own no table can be rewritten after it.
-async fn lock(client: &SqlClient, tables: &[PublishedTable]) -> Result<(), PostgresError> {
+async fn lock(
+    client: &SqlClient,
+    tables: &[PublishedTable],
+    options: &Options,
+) -> Result<(), PostgresError> {
+    const WHAT: &str = "locking the tables against being rewritten";
     if tables.is_empty() {
         return Ok(());
     }
+    // However long the statement may wait is said apart, and rows are read for as long as it takes.
+    let timeout = options.snapshot_lock_timeout.unwrap_or_default();
+    client
+        .batch_execute(&format!(
+            "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {}",
+            timeout.as_millis()
+        ))
+        .await
+        .map_err(failed(client, WHAT))?;
     let list: Vec<String> = tables
         .iter()
         .map(|table| {
@@ -120,7 +139,12 @@ async fn lock(client: &SqlClient, tables: &[PublishedTable]) -> Result<(), Postg
     client
         .batch_execute(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", list.join(", ")))
         .await
-        .map_err(failed(client, "locking the tables against being rewritten"))
+        .map_err(|error| match failed(client, WHAT)(error) {
+            late if late.sqlstate() == Some("55P03") => {
+                PostgresError::SnapshotLock { timeout, reason: late.to_string() }
+            }
+            other => other,
+        })
 }
 
 /// The set of transactions that the snapshot shows, and the position behind the last of them.
@@ -170,15 +194,15 @@ const BESIDE_LIMIT: &str = "1s";
 /// TABLE may wait for our locks and make that session wait in its turn; nobody would see that deadlock, so it gives up soon,
 /// and the copy begins with a snapshot of its own.
 async fn describe_beside(
-    config: &ConnectConfig,
+    options: &Options,
     published: &[PublishedTable],
 ) -> Result<Vec<SnapshotTable>, PostgresError> {
-    let client = catalog::connect(config).await?;
+    let client = catalog::connect(&options.sql).await?;
     client
         .batch_execute(&format!("SET lock_timeout = '{BESIDE_LIMIT}'"))
         .await
         .map_err(failed(&client, "opening the snapshot"))?;
-    match (describe_all(&client, published).await, published.first()) {
+    match (describe_all(&client, published, options).await, published.first()) {
         (Err(error), Some(table)) if error.sqlstate() == Some("55P03") => {
             Err(PostgresError::TableRewritten { table: table.id.clone() })
         }
@@ -189,11 +213,12 @@ async fn describe_beside(
 async fn describe_all(
     client: &SqlClient,
     published: &[PublishedTable],
+    options: &Options,
 ) -> Result<Vec<SnapshotTable>, PostgresError> {
     let mut tables = Vec::with_capacity(published.len());
     let mut types = TypeCatalog::default();
     for table in published {
-        tables.push(describe(client, &mut types, table).await?);
+        tables.push(describe(client, &mut types, table, options).await?);
     }
     Ok(tables)
 }
@@ -203,10 +228,12 @@ async fn describe(
     client: &SqlClient,
     types: &mut TypeCatalog,
     table: &PublishedTable,
+    options: &Options,
 ) -> Result<SnapshotTable, PostgresError> {
     let Some(catalog) = columns::columns(client, table.oid).await? else {
         return Err(PostgresError::TableRewritten { table: table.id.clone() });
     };
+    let catalog = catalog.with_unique(options.unique_keys);
     // Before PostgreSQL 18 no generated column is published, though the catalog lists it among the columns.
     let generated = client.server_version() >= 180_000 && table.columns.is_some();
     let is_published = |column: &&columns::CatalogColumn| {
@@ -225,7 +252,9 @@ async fn describe(
         .collect();
     types.load(client, columns.iter().map(|column| column.type_oid)).await?;
     let has = |name: &String| columns.iter().any(|column| column.name == *name);
-    let key = if catalog.key.iter().all(has) { catalog.key.clone() } else { Vec::new() };
+    let keys = [&catalog.key, &catalog.unique];
+    let key = keys.into_iter().find(|key| !key.is_empty() && key.iter().all(has));
+    let key = key.cloned().unwrap_or_default();
     let (schema, column_types) = schema_of(&table.id, &columns, &key, &catalog, types)
         .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })?;
     Ok(SnapshotTable {

@@ -54,6 +54,22 @@ pub fn create_slot(slot: &str, temporary: bool, snapshot: SlotSnapshot) -> Strin
     format!("CREATE_REPLICATION_SLOT {}{temporary} LOGICAL pgoutput {snapshot}", quote_name(slot))
 }
 
+/// The same for a slot that the server synchronises to its standbys, with an exported snapshot, in the syntax of PostgreSQL 17
+/// and later.
+///
+/// ```
+/// use cdc_postgres::wire::command::create_failover_slot;
+///
+/// assert_eq!(
+///     create_failover_slot("shop"),
+///     "CREATE_REPLICATION_SLOT \"shop\" LOGICAL pgoutput (SNAPSHOT 'export', FAILOVER)"
+/// );
+/// ```
+pub fn create_failover_slot(slot: &str) -> String {
+    let slot = quote_name(slot);
+    format!("CREATE_REPLICATION_SLOT {slot} LOGICAL pgoutput (SNAPSHOT 'export', FAILOVER)")
+}
+
 /// `START_REPLICATION` from a position, with options of the output plugin.
 ///
 /// ```

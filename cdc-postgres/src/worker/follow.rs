@@ -39,12 +39,12 @@ impl Worker {
         let relations: Relations = std::mem::take(&mut self.relations);
         let database = self.held.survey.server.database.as_str().into();
         let position = self.position.clone();
-        let decoder = Decoder::new(database, position, relations).map_err(|error| {
-            PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() }
-        })?;
+        let decoder = Decoder::new(database, position, relations)
+            .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })?
+            .with_markers(self.options.transaction_markers);
         let mut state = Following {
             decoder,
-            batch: BatchBuilder::new(self.held.context.limits),
+            batch: BatchBuilder::new(self.options.limits.apply(self.held.context.limits)),
             types: TypeCatalog::default(),
             sent: self.position.point(),
             looked_at: None,
@@ -130,7 +130,16 @@ impl Worker {
         }
         let ends_transaction = matches!(message, Message::Commit(_));
         let batch = &mut state.batch;
-        state.decoder.decode(message, at, &mut |event| batch.push(event))?;
+        let shaper = &mut self.shaper;
+        let mut failed = None;
+        state.decoder.decode(message, at, &mut |event| match shaper.shape(event) {
+            Ok(Some(event)) => batch.push(event),
+            Ok(None) => {}
+            Err(error) => failed = Some(error),
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
         if ends_transaction && let Some(time) = state.decoder.position().last.commit_time_us {
             self.held.context.progress.set_last_commit(time);
         }
@@ -163,6 +172,7 @@ impl Worker {
         let sql = &self.held.sql;
         state.types.load(sql, message.columns.iter().map(|column| column.type_id)).await?;
         let catalog = columns::columns(sql, message.id).await?.unwrap_or_default();
+        let catalog = catalog.with_unique(self.options.unique_keys);
         let id = TableId::new(message.namespace.as_str(), message.name.as_str());
         let wanted = self.held.survey.wants(&self.options, &id);
         // A Relation has no position of its own.
