@@ -63,6 +63,9 @@ const ONE_CLASS: &[(&str, Make)] = &[
     ("io.debezium.transforms.ByLogicalTableRouter", |class, properties, profile| {
         boxed(crate::ByLogicalTableRouter::from_properties(class, properties, profile))
     }),
+    ("io.debezium.transforms.EnforceRecordSize", |_, properties, profile| {
+        boxed(crate::EnforceRecordSize::from_properties(properties, profile))
+    }),
     ("io.debezium.transforms.ExtractChangedRecordState", |_, properties, profile| {
         boxed(crate::ExtractChangedRecordState::from_properties(properties, profile))
     }),
