@@ -114,6 +114,15 @@ fn classes() -> impl Iterator<Item = (&'static str, Make)> + Clone {
     TWO_SIDED.iter().flatten().chain(ONE_CLASS).copied()
 }
 
+/// The full names of all classes, transforms first, then predicates.
+///
+/// ```
+/// assert!(cdc_smt::class_names().any(|class| class == "io.debezium.transforms.ExtractNewRecordState"));
+/// ```
+pub fn class_names() -> impl Iterator<Item = &'static str> {
+    classes().map(|(name, _)| name).chain(crate::predicate::CLASSES)
+}
+
 /// The transform of a class of Kafka Connect or Debezium, by its full or simple name, with its options.
 ///
 /// Options that the class does not know are not looked at: [`Properties::finish`] tells them.

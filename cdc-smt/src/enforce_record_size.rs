@@ -30,7 +30,7 @@ use crate::options;
 /// # std::sync::Arc::make_mut(&mut origin.transaction).connector = "postgresql";
 /// let mut enforce = EnforceRecordSize::new(1_000, 1.0, 10)?;
 /// let long = "x".repeat(5_000);
-/// let event = ChangeEvent::change(Destination::named("orders"), Change::create(shop::order(1, &long)), origin);
+/// let event = ChangeEvent::change(Destination::named("orders"), Change::create(shop::order(1, long.as_str())), origin);
 /// let mut out = Vec::new();
 /// enforce.apply(event, &mut out)?;
 /// assert!(out[0].size() < 5_000);

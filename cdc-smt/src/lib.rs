@@ -55,7 +55,7 @@ mod wkb;
 
 pub use cast::{Cast, CastType};
 pub use chain::from_properties;
-pub use classes::transform_of_class;
+pub use classes::{class_names, transform_of_class};
 pub use content::Side;
 pub use decode_logical_message::DecodeLogicalDecodingMessageContent;
 pub use enforce_record_size::EnforceRecordSize;
