@@ -83,6 +83,7 @@ mod properties;
 mod row;
 mod schema;
 mod sink;
+pub mod snapshot;
 mod source;
 pub mod status;
 #[cfg(feature = "testkit")]

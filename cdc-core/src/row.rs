@@ -60,6 +60,7 @@ impl Row {
         self.len() == 0
     }
 
+    #[inline]
     fn stored(&self, index: usize) -> Option<&Value> {
         match &self.key_of {
             None => self.values.get(index),
@@ -68,6 +69,7 @@ impl Row {
     }
 
     /// The value of the field at an index; `None` past the last field.
+    #[inline]
     pub fn get(&self, index: usize) -> Option<ValueRef<'_>> {
         self.stored(index).map(Value::as_ref)
     }
@@ -106,7 +108,7 @@ impl Row {
 
     /// Whether every column was sent: no value is [unavailable](Value::Unavailable).
     pub fn is_complete(&self) -> bool {
-        self.values().all(|value| !value.is_unavailable())
+        (0..self.len()).all(|i| self.stored(i).is_none_or(|value| !value.is_unavailable()))
     }
 
     /// The key of the row, in O(1); `None` when its table has no key.

@@ -66,7 +66,7 @@ pub(crate) async fn acquire(
         return Ok((Held { sql, survey, context, history, wal_sender_timeout, link }, None));
     }
     let mut told = false;
-    let asked = Instant::now();
+    let patience_ends = options.slot_patience.map(|patience| Instant::now() + patience);
     loop {
         if survey.slot.is_some() {
             check_held_slot(&survey, options, pipeline)?;
@@ -122,7 +122,7 @@ pub(crate) async fn acquire(
         if holder.pid.is_some() && holder.pid == former {
             end_process(&sql, former).await?;
         } else if holder.pid.is_some()
-            && (!context.wait || options.slot_patience.is_some_and(|most| asked.elapsed() >= most))
+            && (!context.wait || patience_ends.is_some_and(|end| end <= Instant::now()))
         {
             return Err(PostgresError::SlotInUse { slot: slot_name, holder: holder.text });
         } else if !told && holder.pid.is_some() {
@@ -130,7 +130,7 @@ pub(crate) async fn acquire(
             tracing::warn!(slot = %slot_name, holder = %holder.text, "the slot is in use; waiting to take over");
             context.progress.set_phase(Phase::Standby { holder: holder.text });
         }
-        wait_until_free(&sql, &slot_name).await?;
+        wait_until_free(&sql, &slot_name, patience_ends).await?;
         survey.slot = slot::find(&sql, &slot_name).await?;
     }
 }
@@ -248,10 +248,18 @@ async fn identify(link: &mut ReplicationConnection) -> Result<(History, Duration
     Ok((History::new(timeline, &file), Duration::from_millis(millis)))
 }
 
-pub(crate) async fn wait_until_free(sql: &SqlClient, slot: &str) -> Result<(), PostgresError> {
+/// Waits until nobody reads the slot, at most until a moment where one is given.
+pub(crate) async fn wait_until_free(
+    sql: &SqlClient,
+    slot: &str,
+    until: Option<Instant>,
+) -> Result<(), PostgresError> {
     // A reader that ends lets go at once, one that runs does not.
     for pause in [POLL / 10; 10].into_iter().chain(std::iter::repeat(POLL)) {
         tokio::time::sleep(pause).await;
+        if until.is_some_and(|until| until <= Instant::now()) {
+            break;
+        }
         if slot::find(sql, slot).await?.is_none_or(|found| found.active_pid.is_none()) {
             break;
         }

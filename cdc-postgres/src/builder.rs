@@ -349,7 +349,8 @@ impl PostgresSourceBuilder {
         self
     }
 
-    /// How long the tables' ACCESS SHARE locks are waited for before a copy (`snapshot.lock.timeout.ms`); then the copy fails.
+    /// How long the tables' ACCESS SHARE locks are waited for before a copy (`snapshot.lock.timeout.ms`); then that is an
+    /// error, after which the copy is tried again.
     /// The default is as long as it takes.
     pub fn snapshot_lock_timeout(mut self, timeout: Duration) -> Self {
         self.given.snapshot_lock_timeout = Some(timeout);

@@ -82,7 +82,7 @@ pub enum PostgresError {
     /// A slot of this name exists and nothing says that this pipeline made it.
     #[error(
         "replication slot {slot:?} exists, but the pipeline has no offset that says it is its own; \
-         adopt it with .adopt_slot(true) (all tables are copied anew), or drop it: SELECT pg_drop_replication_slot('{slot}')"
+         adopt it with .adopt_slot(true) or cdc.slot.adopt=true (all tables are copied anew), or drop it: SELECT pg_drop_replication_slot('{slot}')"
     )]
     SlotNotOurs {
         /// The slot.
@@ -263,7 +263,9 @@ impl PostgresError {
                 ConnectErrorKind::Transient => ErrorKind::Transient,
                 ConnectErrorKind::Configuration => ErrorKind::Configuration,
             },
-            Self::TableRewritten { .. } | Self::StreamEnded => ErrorKind::Transient,
+            Self::TableRewritten { .. } | Self::SnapshotLock { .. } | Self::StreamEnded => {
+                ErrorKind::Transient
+            }
             Self::Decode { .. }
             | Self::Log { .. }
             | Self::Value { .. }

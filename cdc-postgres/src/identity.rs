@@ -69,7 +69,7 @@ pub(crate) struct IdentityRule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum IdentityTables {
     Pattern(NamePattern),
-    Expression(JavaPattern),
+    Expression(Box<JavaPattern>),
 }
 
 impl IdentityTables {

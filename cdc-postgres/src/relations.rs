@@ -178,7 +178,8 @@ pub(crate) mod tests {
     }
 
     fn key_of(message: &pgoutput::Relation, catalog: &[&str]) -> Vec<String> {
-        key(message, &catalog.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        let key = catalog.iter().map(|name| (*name).to_owned()).collect();
+        super::key(message, &TableColumns { key, ..TableColumns::default() })
     }
 
     #[test]

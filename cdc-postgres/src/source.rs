@@ -370,7 +370,7 @@ impl Source for PostgresSource {
             drop((run, held));
             if let Some(slot) = &self.slot {
                 let sql = catalog::connect(&self.options.sql).await?;
-                wait_until_free(&sql, slot).await?;
+                wait_until_free(&sql, slot, None).await?;
                 if self.options.drop_slot_on_stop {
                     slot::drop(&sql, slot).await?;
                 }

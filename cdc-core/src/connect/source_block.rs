@@ -9,11 +9,12 @@ use crate::row::Row;
 use crate::schema::{Field, Schema, TableId};
 use crate::value::Value;
 
-use super::java_numbers::{Digits, write_i64, write_u64};
+use super::java_numbers::{write_i64, write_u64};
 use super::json::write_string;
 use super::profile::Modes;
 use super::semantic_names as names;
 use super::verbatim::{named_struct, optional, required};
+use crate::value::digits::Digits;
 
 const NAME: &str = "io.debezium.connector.postgresql.Source";
 

@@ -56,7 +56,7 @@ fn identities(values: &str) -> Result<Vec<IdentityRule>> {
                 return Err(invalid(NAME, values, why));
             };
             let tables = JavaPattern::ignoring_case(NAME, tables)?;
-            Ok(IdentityRule { tables: IdentityTables::Expression(tables), identity })
+            Ok(IdentityRule { tables: IdentityTables::Expression(Box::new(tables)), identity })
         })
         .collect()
 }

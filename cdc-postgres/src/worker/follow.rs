@@ -21,6 +21,9 @@ use crate::wire::replication::ReplicationMessage;
 /// Idle positions are sent, and the publications looked at, at most this often.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long what the log says may be hidden from the catalog.
+const SEEN_LATE: Duration = Duration::from_millis(250);
+
 /// The state of following.
 struct Following {
     decoder: Decoder,
@@ -220,7 +223,13 @@ impl Worker {
                 names.into_iter().find(|name| server.message.contains(&format!("\"{name}\"")))
             });
         let Some(publication) = publication else { return start_failed(error, &self.slot_name()) };
-        let there = publications::oids(&self.held.sql, std::slice::from_ref(&publication)).await;
+        let name = std::slice::from_ref(&publication);
+        let mut there = publications::oids(&self.held.sql, name).await;
+        if there.as_ref().is_ok_and(|there| !there.is_empty()) {
+            // A commit is in the log a moment before others see what it did.
+            tokio::time::sleep(SEEN_LATE).await;
+            there = publications::oids(&self.held.sql, name).await;
+        }
         let what = match there {
             Ok(there) if !there.is_empty() => "was made after the position that the slot reads",
             _ => "was dropped",
