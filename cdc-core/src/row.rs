@@ -44,6 +44,7 @@ enum Storage {
 }
 
 impl Storage {
+    #[inline]
     fn get(&self, index: usize) -> Option<ValueRef<'_>> {
         match self {
             Storage::Own(values) => values.get(index).map(Value::as_ref),
@@ -59,6 +60,7 @@ impl Storage {
     }
 }
 
+#[inline]
 fn place(first: u32, index: usize) -> Option<usize> {
     usize::try_from(first).ok()?.checked_add(index)
 }
@@ -101,6 +103,7 @@ impl Row {
     }
 
     /// Where among the stored values that of a field is; past the last field it is one that the row does not have.
+    #[inline]
     fn place(&self, index: usize) -> Option<usize> {
         if self.is_view {
             return self.schema.projection()?.get(index).copied();
@@ -109,6 +112,7 @@ impl Row {
     }
 
     /// The value of the field at an index; `None` past the last field.
+    #[inline]
     pub fn get(&self, index: usize) -> Option<ValueRef<'_>> {
         self.storage.get(self.place(index)?)
     }
