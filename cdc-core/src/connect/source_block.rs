@@ -14,7 +14,6 @@ use super::json::write_string;
 use super::profile::Modes;
 use super::semantic_names as names;
 use super::verbatim::{named_struct, optional, required};
-use crate::value::digits::Digits;
 
 const NAME: &str = "io.debezium.connector.postgresql.Source";
 
@@ -110,11 +109,10 @@ impl ReadyBlock {
             self.of = Some((transaction, origin.table.clone(), origin.snapshot));
         }
         let [first, second] = self.gaps;
-        let position = Digits::of(origin.log_position);
         out.extend_from_slice(&self.text[..first]);
-        out.extend_from_slice(position.as_bytes());
+        write_u64(origin.log_position, out);
         out.extend_from_slice(&self.text[first..second]);
-        out.extend_from_slice(position.as_bytes());
+        write_u64(origin.log_position, out);
         out.extend_from_slice(&self.text[second..]);
         Ok(())
     }
