@@ -19,6 +19,8 @@ pub(super) enum Flaw {
     ChangesSettleKeys,
     /// A key change from a chunk that is not read yet is trusted.
     TrustEveryMove,
+    /// Rows without a key are given although a change may be in them already.
+    RowsWithoutKeyTwice,
     /// Rows are taken over across a change of the table's columns.
     KeepReadsAcrossSchemas,
 }
