@@ -10,6 +10,7 @@ pub(super) enum Flaw {
     /// Any change that came by while the chunk was read takes the row out, whether the read reflects it or not.
     DropAnyKey,
     /// A row that gets another key inside a chunk keeps the columns that were read.
+    #[cfg(test)]
     CarryColumns,
     /// Changes that the read does not surely reflect are folded even where a newer one of the key is reflected.
     NoUndo,
@@ -21,8 +22,6 @@ pub(super) enum Flaw {
     TrustEveryMove,
     /// Rows without a key are given although a change may be in them already.
     RowsWithoutKeyTwice,
-    /// Rows are taken over across a change of the table's columns.
-    KeepReadsAcrossSchemas,
 }
 
 #[cfg(not(test))]

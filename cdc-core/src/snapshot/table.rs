@@ -194,11 +194,9 @@ impl<V: Visible> Table<V> {
         if same == Some(false) {
             // What is remembered is of rows with other columns. Reads that began behind the change have its columns.
             self.forget();
-            if !has_flaw(Flaw::KeepReadsAcrossSchemas) {
-                self.abort(|read| {
-                    read.began.as_ref().is_none_or(|began| !same_columns(&began.schema, schema))
-                });
-            }
+            self.abort(|read| {
+                read.began.as_ref().is_none_or(|began| !same_columns(&began.schema, schema))
+            });
         }
     }
 

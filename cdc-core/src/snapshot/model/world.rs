@@ -130,7 +130,7 @@ pub(super) struct Setup {
     pub(super) flaw: Option<ShellFlaw>,
     pub(super) max_reads: usize,
     pub(super) small_memory: bool,
-    /// The longest that a read can be repeated is not tried.
+    /// Snapshots are asked for again, halted and resumed.
     pub(super) requests: bool,
 }
 
