@@ -129,6 +129,9 @@ impl Worker {
             self.join_waiting(state).await?;
         }
         state.decoder.seal();
+        if let Some(time) = state.decoder.position().last.commit_time_us {
+            self.held.context.progress.set_last_commit(time);
+        }
         state.streamed.spill().await
     }
 
@@ -206,12 +209,8 @@ impl Worker {
             }
             _ => {}
         }
-        let ends_transaction = matches!(message, Message::Commit(_));
         let batch = &mut state.batch;
         state.decoder.decode(message, at, &mut |event, size| batch.push_sized(event, size))?;
-        if ends_transaction && let Some(time) = state.decoder.position().last.commit_time_us {
-            self.held.context.progress.set_last_commit(time);
-        }
         if state.batch.is_full() {
             self.flush(state).await?;
         }
