@@ -44,6 +44,7 @@ enum Storage {
 }
 
 impl Storage {
+    #[inline]
     fn get(&self, index: usize) -> Option<ValueRef<'_>> {
         match self {
             Storage::Own(values) => values.get(index).map(Value::as_ref),
@@ -68,6 +69,7 @@ impl Storage {
     }
 }
 
+#[inline]
 fn place(first: u32, index: usize) -> Option<usize> {
     usize::try_from(first).ok()?.checked_add(index)
 }

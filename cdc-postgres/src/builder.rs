@@ -192,7 +192,9 @@ impl PostgresSourceBuilder {
         self
     }
 
-    /// Columns of text or enums that are shown as `length` asterisks, NULL included (`column.mask.with.N.chars`).
+    /// Columns of text or enums that are shown as `length` asterisks, NULL included (`column.mask.with.N.chars`). As with every
+    /// mask, the key of a record ([`ChangeEvent::key`](cdc_core::ChangeEvent::key)) shows its columns unmasked, as Debezium's does;
+    /// rows and [`Change::key`](cdc_core::Change::key) do not.
     pub fn mask_columns<T: Into<String>>(
         mut self,
         length: usize,

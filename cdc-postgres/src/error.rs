@@ -224,8 +224,10 @@ pub enum PostgresError {
         /// Where.
         position: Lsn,
     },
-    /// A table keeps being rewritten while it is read.
-    #[error("{table} was rewritten or truncated while its copy began; the copy starts again")]
+    /// A table was changed as no snapshot shows it, between the snapshot and its read.
+    #[error(
+        "{table} was rewritten, truncated or altered while its copy began; the copy starts again"
+    )]
     TableRewritten {
         /// The table.
         table: TableId,

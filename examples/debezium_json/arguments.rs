@@ -5,12 +5,13 @@ use std::path::PathBuf;
 pub(crate) const USAGE: &str = "\
 Writes the records of a Debezium PostgreSQL connector as JSON lines.
 
-usage: debezium_json CONFIG.json [name=value ...] [--until SCHEMA.TABLE] [--state PATH]
+usage: debezium_json CONFIG.json [name=value ...] [--until SCHEMA.TABLE] [--state PATH [--offsets FILE]]
 
   CONFIG.json           the connector's configuration: a flat JSON object, or Connect's {\"name\", \"config\"}
   name=value            sets a property in its place
   --until SCHEMA.TABLE  end when a row was inserted into this table of the source while streaming
   --state PATH          where the position is kept, so that a later start goes on; without it each start is a first one
+  --offsets FILE        begin where a Debezium connector was stopped: what Connect's GET /connectors/NAME/offsets shows
 
 Each line is {\"topic\", \"headers\", \"key\", \"value\"}: headers as [name, value] pairs, key and value as the converter wrote
 them, null where there is none. Converters other than JSON give their text as a JSON string. A line `streaming` on
@@ -26,12 +27,14 @@ pub(crate) struct Arguments {
     pub(crate) set: Vec<(String, String)>,
     pub(crate) until: Option<String>,
     pub(crate) state: Option<PathBuf>,
+    pub(crate) offsets: Option<PathBuf>,
 }
 
 impl Arguments {
     /// Reads the command line; `None` when help was asked for.
     pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let (mut config, mut set, mut until, mut state) = (None, Vec::new(), None, None);
+        let (mut config, mut set, mut until) = (None, Vec::new(), None);
+        let (mut state, mut offsets) = (None, None);
         while let Some(word) = words.next() {
             let (option, inline) = match word.split_once('=') {
                 Some((option, value)) if option.starts_with("--") => (option, Some(value)),
@@ -45,6 +48,7 @@ impl Arguments {
                 "--help" | "-h" => return Ok(None),
                 "--until" => until = Some(value()?),
                 "--state" => state = Some(PathBuf::from(value()?)),
+                "--offsets" => offsets = Some(PathBuf::from(value()?)),
                 unknown if unknown.starts_with('-') => {
                     return Err(format!("unknown option {unknown}"));
                 }
@@ -59,7 +63,10 @@ impl Arguments {
         if until.as_ref().is_some_and(|table| !table.contains('.')) {
             return Err("--until takes SCHEMA.TABLE".to_owned());
         }
-        Ok(Some(Arguments { config, set, until, state }))
+        if offsets.is_some() && state.is_none() {
+            return Err("--offsets needs --state, where they are kept".to_owned());
+        }
+        Ok(Some(Arguments { config, set, until, state, offsets }))
     }
 }
 
@@ -89,6 +96,7 @@ mod tests {
         assert!(parse("c.json --until").unwrap_err().contains("--until"));
         assert!(parse("c.json --until t").unwrap_err().contains("SCHEMA.TABLE"));
         assert!(parse("c.json --unti t").unwrap_err().contains("--unti"));
+        assert!(parse("c.json --offsets o.json").unwrap_err().contains("--state"));
         assert_eq!(parse("--help").unwrap(), None);
     }
 }

@@ -8,6 +8,9 @@ use cdc_core::connect::Processed;
 use cdc_core::connector::{Converter, Converters};
 use cdc_core::{Ack, Batch, ChangeEvent, Delivery, Error, Operation, Result, Sink};
 
+/// The sink's name, by which its offset is kept.
+pub(crate) const NAME: &str = "stdout";
+
 /// Writes records as JSON lines.
 pub(crate) struct JsonLines<W> {
     converters: Converters,
@@ -67,7 +70,7 @@ fn quote(text: &str, out: &mut Vec<u8>) {
 #[async_trait]
 impl<W: Write + Send> Sink for JsonLines<W> {
     fn name(&self) -> &str {
-        "stdout"
+        NAME
     }
 
     fn delivery(&self) -> Delivery {

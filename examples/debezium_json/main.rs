@@ -3,6 +3,7 @@
 mod arguments;
 mod lines;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,8 +47,9 @@ async fn run(arguments: &Arguments) -> Result<bool> {
         Pipeline::from_properties::<PostgresSource>(&properties, cdc_smt::from_properties)?;
     let sink = JsonLines::new(connector.converters, std::io::stdout());
     let mut pipeline = connector.pipeline.sink(sink);
-    pipeline = match &arguments.state {
-        Some(state) => pipeline.offsets(FileOffsetStore::open(state)?),
+    let store = arguments.state.as_ref().map(FileOffsetStore::open).transpose()?;
+    pipeline = match &store {
+        Some(store) => pipeline.offsets(store.clone()),
         None => pipeline.offsets(MemoryOffsetStore::new()),
     };
     let reached = Arc::new(AtomicBool::new(false));
@@ -55,6 +57,9 @@ async fn run(arguments: &Arguments) -> Result<bool> {
         pipeline = until(pipeline, table, &reached);
     }
     let pipeline = pipeline.build()?;
+    if let (Some(store), Some(file)) = (&store, &arguments.offsets) {
+        store.import_connect(pipeline.name(), &[lines::NAME], &read(file)?).await?;
+    }
     let progress = pipeline.progress();
     let mut handle = pipeline.spawn();
     let streaming = tokio::spawn(tell_when_streaming(progress));
@@ -79,14 +84,17 @@ async fn run(arguments: &Arguments) -> Result<bool> {
 /// The configuration file, with what the command line sets in its place.
 fn properties(arguments: &Arguments) -> Result<Properties> {
     let file = &arguments.config;
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Error::configuration(format!("{}: {error}", file.display())))?;
     let mut properties: Properties =
-        text.parse().map_err(|error: Error| error.context(file.display()))?;
+        read(file)?.parse().map_err(|error: Error| error.context(file.display()))?;
     for (name, value) in &arguments.set {
         properties.set(name, value);
     }
     Ok(properties)
+}
+
+fn read(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file)
+        .map_err(|error| Error::configuration(format!("{}: {error}", file.display())))
 }
 
 /// Ends with the transaction that inserts into the table, whatever transforms make of it.

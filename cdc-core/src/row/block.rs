@@ -82,6 +82,7 @@ impl Content {
 }
 
 impl Block {
+    #[inline]
     pub(super) fn get(&self, index: usize) -> Option<ValueRef<'_>> {
         self.0.get()?.value_ref(index)
     }

@@ -131,14 +131,6 @@ impl Decimal {
         }
     }
 
-    /// The unscaled value and the scale, where the unscaled value is of 64 bits.
-    pub fn as_i64(&self) -> Option<(i64, i32)> {
-        match &self.0 {
-            Repr::Small { unscaled, scale } => Some((*unscaled, *scale)),
-            _ => None,
-        }
-    }
-
     /// Digits after the decimal point (negative: zeros before it), or `None` for NaN and the infinities.
     pub fn scale(&self) -> Option<i32> {
         match &self.0 {

@@ -41,7 +41,7 @@ impl Worker {
         let mut values = RowsBuilder::new();
         let mut batch = BatchBuilder::new(self.read_limits());
         for table in &reader.tables {
-            self.relations.announce(&table.id, &table.schema);
+            self.relations.announce(&table.id, &table.whole);
             let announced = rows.of_table(table, Change::table(Arc::clone(&table.schema)));
             batch.push(announced);
             if emptied {
@@ -103,7 +103,7 @@ impl Worker {
         let rows = SnapshotEvents::new(self, &reader);
         let mut batch = BatchBuilder::new(self.read_limits());
         for table in &reader.tables {
-            self.relations.announce(&table.id, &table.schema);
+            self.relations.announce(&table.id, &table.whole);
             let announced = rows.of_table(table, Change::table(Arc::clone(&table.schema)));
             batch.push(announced);
         }

@@ -45,6 +45,13 @@ impl Connector {
         self.set.push(format!("{name}={value}"));
     }
 
+    /// The value of a property that was set last.
+    pub(crate) fn property(&self, name: &str) -> String {
+        let prefix = format!("{name}=");
+        let found = self.set.iter().rev().find_map(|set| set.strip_prefix(&prefix));
+        found.unwrap_or_default().to_owned()
+    }
+
     pub(crate) fn state(&self) -> PathBuf {
         self.folder.path().join("state")
     }

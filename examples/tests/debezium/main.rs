@@ -10,9 +10,12 @@
 mod arguments;
 mod comparer;
 mod connector;
+mod contract;
 #[allow(dead_code)]
 #[path = "../replicate/database.rs"]
 mod database;
 mod exceptions;
 mod golden;
 mod json;
+mod takeover;
+mod transactions;
