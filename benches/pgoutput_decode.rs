@@ -65,7 +65,9 @@ fn rows(c: &mut Criterion) {
     let mut group = c.benchmark_group("pgoutput");
     group.throughput(Throughput::Elements(ROWS));
     group.bench_function("a row, kept as a message", |b| {
-        b.iter(|| messages.iter().filter(|message| decode((*message).clone(), false).is_ok()).count());
+        b.iter(|| {
+            messages.iter().filter(|message| decode((*message).clone(), false).is_ok()).count()
+        });
     });
     group.bench_function("a row, walked", |b| {
         b.iter(|| messages.iter().map(|message| walk(message)).sum::<usize>());
