@@ -87,8 +87,8 @@ fn mix() -> String {
     );
     format!(
         "FOR n IN first..last LOOP \
-           dice := (n * 2654435761 >> 7) % 100; \
-           k := greatest(top - (n * 40503) % 20000, 1); \
+           dice := (n::bigint * 2654435761 >> 7) % 100; \
+           k := greatest(top - (n::bigint * 40503) % 20000, 1); \
            IF dice < 50 OR top = 0 THEN {insert}; \
            ELSIF dice < 85 THEN UPDATE {TABLE} SET quantity = quantity + 1, note = 'changed ' || n WHERE id = k; \
              IF NOT FOUND THEN {insert}; END IF; \

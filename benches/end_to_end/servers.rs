@@ -112,12 +112,18 @@ pub(crate) async fn compare(arguments: &Arguments) -> Outcome<Report> {
         for _ in 0..arguments.rounds {
             for name in ["copy", "snapshot"].into_iter().filter(|name| wanted.contains(name)) {
                 let task = Task { rows, ..task(name) };
-                report.add(name, 0, task.run().await?);
+                match task.run().await {
+                    Ok(run) => report.add(name, 0, run),
+                    Err(error) => report.leave_out(format!("{name}: {error}")),
+                }
             }
         }
     }
     if wanted.contains(&"latency") {
-        report.add("latency", 1, latency::measure(&client, task("latency")).await?);
+        match latency::measure(&client, task("latency")).await {
+            Ok(run) => report.add("latency", 1, run),
+            Err(error) => report.leave_out(format!("latency: {error}")),
+        }
     }
     Ok(report)
 }
