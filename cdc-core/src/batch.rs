@@ -81,8 +81,8 @@ pub struct BatchLimits {
 }
 
 impl Default for BatchLimits {
-    /// 8 192 events, 4 MiB, 5 ms.
+    /// 8 192 events, 4 MiB, 2 ms.
     fn default() -> Self {
-        BatchLimits { max_events: 8_192, max_bytes: 4 << 20, max_delay: Duration::from_millis(5) }
+        BatchLimits { max_events: 8_192, max_bytes: 4 << 20, max_delay: Duration::from_millis(2) }
     }
 }

@@ -137,7 +137,7 @@ pub(crate) async fn acquire(
 
 /// How much of the log is read ahead.
 pub(crate) fn queue_bytes(context: &SourceContext, options: &Options) -> usize {
-    options.limits.queue_bytes.unwrap_or_else(|| context.limits.max_bytes.saturating_mul(2))
+    options.limits.queue_bytes.unwrap_or(context.limits.max_bytes)
 }
 
 /// Status updates are sent within a third of the server's patience: a shorter one makes them come as often as is wanted.
