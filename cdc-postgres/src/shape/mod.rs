@@ -54,6 +54,11 @@ impl Shaper {
         Shaper { rules, views: HashMap::new() }
     }
 
+    /// Whether there is anything to do.
+    pub(crate) fn has_rules(&self) -> bool {
+        self.rules.is_some()
+    }
+
     /// The event as it is shown; `None` when it is not.
     pub(crate) fn shape(
         &mut self,
