@@ -123,6 +123,9 @@ async fn keys_of_records_are_not_masked() {
 #[tokio::test]
 async fn masks_hold_in_a_transaction_that_is_sent_before_its_commit() {
     let database = TestDatabase::create().await;
+    if database.lacks("the transaction that is sent before its commit", 14) {
+        return;
+    }
     database.run(TABLES).await;
     let config = database.config.clone().with_options("-c logical_decoding_work_mem=64kB");
     let builder = cdc_postgres::PostgresSource::builder(config)
