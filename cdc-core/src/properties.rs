@@ -317,6 +317,11 @@ impl Properties {
         self.get(name).map(Password::from)
     }
 
+    /// The names that were asked for, set or not, in alphabetical order.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
     /// The names that are set and that nobody asked for.
     pub fn unknown(&self) -> Vec<String> {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);

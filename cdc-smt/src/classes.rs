@@ -63,6 +63,9 @@ const ONE_CLASS: &[(&str, Make)] = &[
     ("io.debezium.transforms.ByLogicalTableRouter", |class, properties, profile| {
         boxed(crate::ByLogicalTableRouter::from_properties(class, properties, profile))
     }),
+    ("io.debezium.transforms.EnforceRecordSize", |_, properties, profile| {
+        boxed(crate::EnforceRecordSize::from_properties(properties, profile))
+    }),
     ("io.debezium.transforms.ExtractChangedRecordState", |_, properties, profile| {
         boxed(crate::ExtractChangedRecordState::from_properties(properties, profile))
     }),
@@ -90,8 +93,14 @@ const ONE_CLASS: &[(&str, Make)] = &[
     ("io.debezium.transforms.VectorToJsonConverter", |_, properties, profile| {
         boxed(crate::VectorToJsonConverter::from_properties(properties, profile))
     }),
+    ("io.debezium.transforms.outbox.EventRouter", |_, properties, profile| {
+        boxed(crate::EventRouter::from_properties(properties, profile))
+    }),
     ("io.debezium.transforms.partitions.PartitionRouting", |_, properties, profile| {
         boxed(crate::PartitionRouting::from_properties(properties, profile))
+    }),
+    ("io.debezium.transforms.TimezoneConverter", |_, properties, profile| {
+        boxed(crate::TimezoneConverter::from_properties(properties, profile))
     }),
     ("io.debezium.transforms.ToLogicalTopicRouter", |class, properties, profile| {
         boxed(crate::ByLogicalTableRouter::from_properties(class, properties, profile))
@@ -103,6 +112,15 @@ const ONE_CLASS: &[(&str, Make)] = &[
 
 fn classes() -> impl Iterator<Item = (&'static str, Make)> + Clone {
     TWO_SIDED.iter().flatten().chain(ONE_CLASS).copied()
+}
+
+/// The full names of all classes, transforms first, then predicates.
+///
+/// ```
+/// assert!(cdc_smt::class_names().any(|class| class == "io.debezium.transforms.ExtractNewRecordState"));
+/// ```
+pub fn class_names() -> impl Iterator<Item = &'static str> {
+    classes().map(|(name, _)| name).chain(crate::predicate::CLASSES)
 }
 
 /// The transform of a class of Kafka Connect or Debezium, by its full or simple name, with its options.

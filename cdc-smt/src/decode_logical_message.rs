@@ -51,7 +51,7 @@ impl DecodeLogicalDecodingMessageContent {
     pub fn new(include_nulls: bool) -> Self {
         DecodeLogicalDecodingMessageContent {
             profile: ConnectProfile::default(),
-            guess: Guess { null_as_bytes: include_nulls, empty_array_as_texts: false },
+            guess: Guess { null_as_bytes: include_nulls, ..Guess::default() },
         }
     }
 

@@ -417,9 +417,8 @@ impl Derived {
     ) -> Result<Self> {
         let unknown = || Error::data("Unknown field: after");
         let after = envelope.index_of("after").ok_or_else(unknown)?;
-        let image = match envelope.field(after).map(Field::data_type) {
-            Some(DataType::Struct(image)) => image,
-            _ => return Err(unknown()),
+        let Some(DataType::Struct(image)) = envelope.field(after).map(Field::data_type) else {
+            return Err(unknown());
         };
         let mut fields: Vec<Field> = image.fields().to_vec();
         if rewrites {

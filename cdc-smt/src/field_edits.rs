@@ -21,13 +21,15 @@ enum Edit<L> {
     Inside(FieldEdits<L>),
 }
 
+/// Gives the new type of a field and what is done to its values; the number is that of the path.
+type PlanLeaf<'a, L> = &'a mut dyn FnMut(&Field, usize) -> Result<(ValueType, L)>;
+
 impl<L> FieldEdits<L> {
-    /// `leaf` gives the new type of a field and what is done to its values; the number is that of the path. Paths
-    /// that lead nowhere are passed over. `optional` is what the struct itself is then.
+    /// What is done under a schema. Paths that lead nowhere are passed over.
     pub(crate) fn plan(
         schema: &Arc<Schema>,
         paths: &[FieldPath],
-        leaf: &mut dyn FnMut(&Field, usize) -> Result<(ValueType, L)>,
+        leaf: PlanLeaf<'_, L>,
     ) -> Result<Self> {
         let steps: Vec<(&[String], usize)> =
             paths.iter().enumerate().map(|(number, path)| (path.steps(), number)).collect();
@@ -37,7 +39,7 @@ impl<L> FieldEdits<L> {
     fn level(
         schema: &Arc<Schema>,
         paths: &[(&[String], usize)],
-        leaf: &mut dyn FnMut(&Field, usize) -> Result<(ValueType, L)>,
+        leaf: PlanLeaf<'_, L>,
     ) -> Result<Self> {
         let mut fields = schema.fields().to_vec();
         let mut edits = Vec::new();

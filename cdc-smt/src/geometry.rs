@@ -95,12 +95,11 @@ fn schema_has_geometry(schema: &Schema) -> bool {
     schema.fields().iter().any(|field| has_geometry(&field.value_type))
 }
 
-/// The row with its geometries changed. `edit` takes the bytes and the SRID, and gives other bytes.
-fn edit_row(
-    row: &Row,
-    arrays: bool,
-    edit: &dyn Fn(&[u8], Option<i32>) -> Result<Option<Vec<u8>>>,
-) -> Result<Row> {
+/// Takes the bytes of a geometry and its SRID, and gives other bytes where they change.
+type Edit<'a> = &'a dyn Fn(&[u8], Option<i32>) -> Result<Option<Vec<u8>>>;
+
+/// The row with its geometries changed.
+fn edit_row(row: &Row, arrays: bool, edit: Edit<'_>) -> Result<Row> {
     let mut out = row.clone();
     for (index, field) in row.schema().fields().iter().enumerate() {
         if has_geometry(&field.value_type) {
@@ -111,12 +110,7 @@ fn edit_row(
     Ok(out)
 }
 
-fn edit_value(
-    value_type: &ValueType,
-    value: Value,
-    arrays: bool,
-    edit: &dyn Fn(&[u8], Option<i32>) -> Result<Option<Vec<u8>>>,
-) -> Result<Value> {
+fn edit_value(value_type: &ValueType, value: Value, arrays: bool, edit: Edit<'_>) -> Result<Value> {
     Ok(match (value, &value_type.data_type) {
         (Value::Struct(row), _) if is_geometry(value_type) => {
             let srid = match row.by_name("srid") {
@@ -150,7 +144,7 @@ fn apply(
     profile: &ConnectProfile,
     schemas: &mut SchemaCache<bool>,
     arrays: bool,
-    edit: &dyn Fn(&[u8], Option<i32>) -> Result<Option<Vec<u8>>>,
+    edit: Edit<'_>,
 ) -> Result<ChangeEvent> {
     if let Payload::Change(change) = &mut event.value {
         if schemas.get(change.schema.id(), || Ok(schema_has_geometry(&change.schema)))? {

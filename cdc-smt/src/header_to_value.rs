@@ -40,8 +40,11 @@ pub struct HeaderToValue {
     profile: ConnectProfile,
     operation: MoveOrCopy,
     fields: Vec<(Arc<str>, Vec<String>)>,
-    schemas: HashMap<(u64, Vec<(usize, ValueType)>), Arc<Schema>>,
+    schemas: HashMap<Made, Arc<Schema>>,
 }
+
+/// What a schema was made of: the id of another, and the types of the headers that were there.
+type Made = (u64, Vec<(usize, ValueType)>);
 
 /// More schemas than that are not in use at once.
 const KEPT: usize = 256;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cdc_core::connect::NameAdjustment;
 use cdc_core::value::Array;
 use cdc_core::{ConnectAttributes, DataType, Error, Field, Result, Row, Schema, Value, ValueType};
 use serde_json::Value as Json;
@@ -15,6 +16,10 @@ pub(crate) struct Guess {
     pub(crate) null_as_bytes: bool,
     /// An empty array is one of optional texts; else it is left out.
     pub(crate) empty_array_as_texts: bool,
+    /// A nested struct has the name of the struct around it before its own.
+    pub(crate) names_from_parent: bool,
+    /// How names of members are made valid.
+    pub(crate) names: NameAdjustment,
 }
 
 impl Guess {
@@ -45,10 +50,15 @@ impl Guess {
     ) -> Result<Arc<Schema>> {
         let mut fields: Vec<Field> = Vec::new();
         for (field, value) in objects.iter().filter_map(Json::as_object).flatten() {
-            let Some(value_type) = self.value_type(value, Some(field))? else { continue };
-            match fields.iter_mut().find(|known| *known.name == **field) {
-                Some(known) => known.value_type = wider(&known.value_type, value_type, field)?,
-                None => fields.push(Field::new(field.as_str(), value_type)),
+            let nested = match name.filter(|_| self.names_from_parent) {
+                Some(name) => format!("{name}.{field}"),
+                None => field.clone(),
+            };
+            let Some(value_type) = self.value_type(value, Some(&nested))? else { continue };
+            let field = self.names.adjust_field(field);
+            match fields.iter_mut().find(|known| *known.name == *field) {
+                Some(known) => known.value_type = wider(&known.value_type, value_type, &field)?,
+                None => fields.push(Field::new(&*field, value_type)),
             }
         }
         let attributes =
@@ -71,7 +81,13 @@ impl Guess {
                 Some(known) => wider(&known, value_type, name.unwrap_or("array"))?,
             });
         }
-        Ok(element)
+        match element {
+            Some(element) => Ok(Some(element)),
+            None => Err(Error::data(format!(
+                "Field \"{}\": a JSON array of nulls has no type",
+                name.unwrap_or("array")
+            ))),
+        }
     }
 
     /// The value of a document under its type.
@@ -95,9 +111,15 @@ impl Guess {
                 Value::Array(Arc::new(Array::new(values.collect::<Result<_>>()?)))
             }
             (Json::Object(members), DataType::Struct(schema)) => {
-                let values = schema.fields().iter().map(|field| match members.get(&*field.name) {
-                    Some(member) => self.value(member, &field.value_type),
-                    None => Ok(Value::Null),
+                let values = schema.fields().iter().map(|field| {
+                    let member = match self.names {
+                        NameAdjustment::None => members.get(&*field.name),
+                        names => members
+                            .iter()
+                            .rfind(|(name, _)| names.adjust_field(name) == *field.name)
+                            .map(|(_, member)| member),
+                    };
+                    member.map_or(Ok(Value::Null), |member| self.value(member, &field.value_type))
                 });
                 Value::Struct(Row::new(Arc::clone(schema), values.collect::<Result<_>>()?)?)
             }
@@ -128,8 +150,8 @@ fn wider(known: &ValueType, other: ValueType, name: &str) -> Result<ValueType> {
     use DataType as D;
     Ok(match (&known.data_type, &other.data_type) {
         (a, b) if a == b => other,
-        (D::Int32, D::Int64 | D::Float64) | (D::Int64, D::Float64) => other,
-        (D::Int64 | D::Float64, D::Int32) | (D::Float64, D::Int64) => known.clone(),
+        (D::Int32, D::Int64) => other,
+        (D::Int64, D::Int32) => known.clone(),
         // A null says nothing.
         (D::Bytes { .. }, _) => other,
         (_, D::Bytes { .. }) => known.clone(),

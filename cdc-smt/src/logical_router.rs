@@ -36,8 +36,7 @@ use crate::options;
 /// use cdc_smt::ByLogicalTableRouter;
 ///
 /// # use cdc_core::testkit::{shop, some_origin};
-/// let mut route = ByLogicalTableRouter::new("(.*)orders_[0-9]+", "${1}orders")?;
-/// # let mut route = ByLogicalTableRouter::new("(.*)orders_[0-9]+", "$1orders")?;
+/// let mut route = ByLogicalTableRouter::new("(.*)orders_[0-9]+", "$1orders")?;
 /// let event = ChangeEvent::change(Destination::named("shop.orders_7"), Change::create(shop::order(1, "pen")), some_origin());
 /// let mut out = Vec::new();
 /// route.apply(event, &mut out)?;

@@ -31,11 +31,11 @@ use crate::schema_cache::SchemaCache;
 /// use cdc_smt::{FieldSyntax, MaskField, Side};
 ///
 /// # use cdc_core::testkit::{shop, some_origin};
-/// let mut mask = MaskField::new(Side::Value, ["item"], FieldSyntax::V1)?.replacement("***")?;
+/// let mut mask = MaskField::new(Side::Value, ["note"], FieldSyntax::V1)?.replacement("***")?;
 /// # let event = ChangeEvent::new(Destination::named("t"), Payload::Absent, Payload::row(shop::order(7, "pen")), some_origin());
 /// let mut out = Vec::new();
 /// mask.apply(event, &mut out)?;
-/// assert_eq!(out[0].value.as_row().unwrap().by_name("item"), Some(ValueRef::Text("***")));
+/// assert_eq!(out[0].value.as_row().unwrap().by_name("note"), Some(ValueRef::Text("***")));
 /// # Ok::<(), cdc_core::Error>(())
 /// ```
 #[derive(Debug, Clone)]

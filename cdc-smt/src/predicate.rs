@@ -14,7 +14,7 @@ pub enum Predicate {
     /// `RecordIsTombstone`: the value is null, with or without a schema.
     RecordIsTombstone,
     /// `TopicNameMatches`: the expression matches the whole name of the destination.
-    TopicNameMatches(JavaPattern),
+    TopicNameMatches(Box<JavaPattern>),
 }
 
 /// The classes there are.
@@ -45,7 +45,8 @@ impl Predicate {
             }
             "org.apache.kafka.connect.transforms.predicates.TopicNameMatches" => {
                 let pattern = required(properties, "pattern")?;
-                Ok(Predicate::TopicNameMatches(options::regex("pattern", &pattern)?))
+                let pattern = options::regex("pattern", &pattern)?;
+                Ok(Predicate::TopicNameMatches(Box::new(pattern)))
             }
             _ => Ok(Predicate::RecordIsTombstone),
         }

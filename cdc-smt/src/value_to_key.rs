@@ -29,11 +29,11 @@ use crate::schema_cache::SchemaCache;
 /// use cdc_smt::{FieldSyntax, ValueToKey};
 ///
 /// # use cdc_core::testkit::{shop, some_origin};
-/// let mut key = ValueToKey::new(["item"], FieldSyntax::V1)?;
+/// let mut key = ValueToKey::new(["note"], FieldSyntax::V1)?;
 /// # let event = ChangeEvent::new(Destination::named("t"), Payload::Absent, Payload::row(shop::order(7, "pen")), some_origin());
 /// let mut out = Vec::new();
 /// key.apply(event, &mut out)?;
-/// assert!(out[0].key.as_row().unwrap().by_name("item").is_some());
+/// assert!(out[0].key.as_row().unwrap().by_name("note").is_some());
 /// # Ok::<(), cdc_core::Error>(())
 /// ```
 #[derive(Debug, Clone)]

@@ -26,6 +26,9 @@ pub(crate) fn event(record: &Json, sink: bool) -> Result<ChangeEvent, String> {
     }
     let mut event = ChangeEvent::new(Destination::named(topic), key, value, origin);
     event.partition = record["partition"].as_i64().and_then(|n| i32::try_from(n).ok());
+    if sink {
+        event.partition.get_or_insert(0);
+    }
     event.timestamp_ms = record["timestamp"].as_i64();
     for header in record["headers"].as_array().into_iter().flatten() {
         let name: Arc<str> = header["name"].as_str().ok_or("no name")?.into();
