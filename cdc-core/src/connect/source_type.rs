@@ -155,9 +155,9 @@ mod tests {
 
     #[test]
     fn columns_are_chosen_by_their_name_or_by_their_type() {
-        let mut modes = Modes::default();
-        modes.source_type = SourceTypeColumns::matching(|name| name == "public.t.id")
+        let source_type = SourceTypeColumns::matching(|name| name == "public.t.id")
             .or_of_types(|name| name == "public.t.POSINT");
+        let modes = Modes { source_type, ..Modes::default() };
         let table = TableId::new("public", "t");
         let told = |name: &str, native: &str| {
             let mut field = Field::required(name, DataType::Int32);
