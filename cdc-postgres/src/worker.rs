@@ -146,6 +146,10 @@ impl Worker {
         batch: &mut BatchBuilder,
         ends_transaction: bool,
     ) -> Result<(), PostgresError> {
+        batch.shape(&mut self.shaper)?;
+        if batch.is_empty() {
+            return Ok(());
+        }
         self.position.sent += batch.len();
         self.send(batch.take(self.position.to_offset(), ends_transaction)).await
     }
