@@ -69,10 +69,12 @@
 
 mod batch;
 pub mod connect;
+pub mod connector;
 mod data_type;
 mod error;
 mod event;
 pub mod fold;
+pub mod java_pattern;
 mod offset;
 pub mod offset_store;
 mod origin;
@@ -81,6 +83,7 @@ mod properties;
 mod row;
 mod schema;
 mod sink;
+pub mod snapshot;
 mod source;
 pub mod status;
 #[cfg(feature = "testkit")]
@@ -94,7 +97,7 @@ pub use data_type::{ConnectAttributes, DataType, NetworkType, ValueType};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{
     Change, ChangeEvent, Destination, Header, Headers, LogicalMessage, Operation, Payload,
-    TransactionMarker, TransactionPlace, TransactionStatus,
+    RecordKeys, TransactionMarker, TransactionPlace, TransactionStatus,
 };
 pub use offset::Offset;
 pub use origin::{Origin, ReplicationOrigin, SnapshotMark, TransactionId, TransactionOrigin};

@@ -52,6 +52,15 @@ impl Storage {
         }
     }
 
+    fn is_unavailable(&self, index: usize) -> bool {
+        match self {
+            Storage::Own(values) => values.get(index).is_some_and(Value::is_unavailable),
+            Storage::Shared { block, first } => {
+                place(*first, index).is_some_and(|place| block.is_unavailable(place))
+            }
+        }
+    }
+
     fn value(&self, index: usize) -> Option<Value> {
         match self {
             Storage::Own(values) => values.get(index).cloned(),
@@ -156,7 +165,8 @@ impl Row {
 
     /// Whether every column was sent: no value is [unavailable](Value::Unavailable).
     pub fn is_complete(&self) -> bool {
-        self.values().all(|value| !value.is_unavailable())
+        (0..self.len())
+            .all(|i| self.place(i).is_none_or(|place| !self.storage.is_unavailable(place)))
     }
 
     /// The key of the row, in O(1); `None` when its table has no key.

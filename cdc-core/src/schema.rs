@@ -111,6 +111,7 @@ pub struct Schema {
     by_name: OnceLock<HashMap<Arc<str>, usize>>,
     optional: bool,
     connect: Option<Arc<ConnectAttributes>>,
+    logical_name: Option<Arc<str>>,
     comment: Option<Arc<str>>,
     key_schema: OnceLock<Option<Arc<Schema>>>,
     /// Of a key's schema: where its fields are in the row.
@@ -193,6 +194,7 @@ impl Schema {
                     by_name: OnceLock::new(),
                     optional: false,
                     connect: None,
+                    logical_name: self.logical_name.clone(),
                     comment: None,
                     key_schema: OnceLock::new(),
                     projection: Some(Arc::clone(&self.key)),
@@ -216,6 +218,12 @@ impl Schema {
         self.connect.as_ref()
     }
 
+    /// The name that formats build the names of their schemas on, where it is not that of the table behind its topic
+    /// prefix: what a transform that merges tables gives.
+    pub fn logical_name(&self) -> Option<&str> {
+        self.logical_name.as_deref()
+    }
+
     /// The comment on the table.
     pub fn comment(&self) -> Option<&str> {
         self.comment.as_deref()
@@ -234,6 +242,7 @@ impl Schema {
                 .collect(),
             optional: self.optional,
             connect: self.connect.clone(),
+            logical_name: self.logical_name.clone(),
             comment: self.comment.clone(),
         }
     }
@@ -258,6 +267,7 @@ impl PartialEq for Schema {
                 && self.key == other.key
                 && self.optional == other.optional
                 && self.connect == other.connect
+                && self.logical_name == other.logical_name
                 && self.comment == other.comment)
     }
 }
@@ -289,6 +299,7 @@ pub struct SchemaBuilder {
     key: Vec<Arc<str>>,
     optional: bool,
     connect: Option<Arc<ConnectAttributes>>,
+    logical_name: Option<Arc<str>>,
     comment: Option<Arc<str>>,
 }
 
@@ -332,6 +343,13 @@ impl SchemaBuilder {
     #[must_use]
     pub fn connect(mut self, attributes: ConnectAttributes) -> Self {
         self.connect = Some(Arc::new(attributes));
+        self
+    }
+
+    /// The name that formats build the names of their schemas on.
+    #[must_use]
+    pub fn logical_name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.logical_name = Some(name.into());
         self
     }
 
@@ -383,6 +401,7 @@ impl SchemaBuilder {
             by_name: OnceLock::new(),
             optional: self.optional,
             connect: self.connect,
+            logical_name: self.logical_name,
             comment: self.comment,
             key_schema: OnceLock::new(),
             projection: None,

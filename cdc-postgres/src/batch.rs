@@ -3,6 +3,9 @@
 use cdc_core::{Audience, Batch, BatchLimits, ChangeEvent, Offset};
 use tokio::time::Instant;
 
+use crate::error::PostgresError;
+use crate::shape::Shaper;
+
 /// Collects events until a limit is reached.
 #[derive(Debug)]
 pub(crate) struct BatchBuilder {
@@ -29,6 +32,20 @@ impl BatchBuilder {
         }
         self.bytes += size_of::<ChangeEvent>() + size;
         self.events.push(event);
+    }
+
+    /// Makes the events what is shown of them, or leaves them out.
+    pub(crate) fn shape(&mut self, shaper: &mut Shaper) -> Result<(), PostgresError> {
+        if !shaper.has_rules() {
+            return Ok(());
+        }
+        let shown = self.events.drain(..).map(|event| shaper.shape(event));
+        self.events = shown.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        if self.events.is_empty() {
+            self.bytes = 0;
+            self.deadline = None;
+        }
+        Ok(())
     }
 
     /// How many events there are.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cdc_core::connect::transaction_id;
 use cdc_core::value::Text;
 use cdc_core::{
     Change, ChangeEvent, DataType, Destination, Field, LogicalMessage, Operation, Origin, Payload,
     ReplicationOrigin, Row, RowsBuilder, Schema, SnapshotMark, TableId, TransactionId,
-    TransactionOrigin, Value,
+    TransactionMarker, TransactionOrigin, TransactionStatus, Value,
 };
 
 use crate::error::PostgresError;
@@ -27,6 +28,10 @@ struct Transaction {
     index: u64,
     /// The reads that show it.
     shown_by: Vec<Read>,
+    /// Its begin was told.
+    begun: bool,
+    /// The first change at the LSN where a Debezium connector stopped.
+    first_at_stop: Option<u64>,
 }
 
 /// Turns messages into events and keeps the position behind the last one.
@@ -43,6 +48,8 @@ pub(crate) struct Decoder {
     message_key: Arc<Schema>,
     /// The values of rows that were not sealed yet.
     rows: RowsBuilder,
+    /// Where markers of transactions go, where they are wanted.
+    markers: Option<Destination>,
 }
 
 impl Decoder {
@@ -63,7 +70,45 @@ impl Decoder {
                 .field(Field::required("prefix", DataType::TEXT))
                 .build()?,
             rows: RowsBuilder::new(),
+            markers: None,
         })
+    }
+
+    /// Tells begin and end of transactions, where they are wanted. The transaction that was resumed in comes from its
+    /// beginning then, so that its events can be numbered; that they are done is told by their origins.
+    pub(crate) fn with_markers(mut self, wanted: bool) -> Self {
+        self.markers = wanted.then(|| Destination::named("transaction"));
+        self
+    }
+
+    /// Whether what is done of the transaction is told again.
+    fn tells_again(&self, commit: Lsn) -> bool {
+        self.markers.is_some() && self.skip_before.lsn == commit && self.skip_before.index > 0
+    }
+
+    fn marker(&self, status: TransactionStatus, at: Lsn, index: u64) -> Option<ChangeEvent> {
+        let origin = self.event_origin(at, index, None)?;
+        let marker = TransactionMarker {
+            status,
+            id: transaction_id(&origin.transaction).into(),
+            event_count: None,
+            tables: Vec::new(),
+        };
+        let destination = self.markers.clone()?;
+        Some(ChangeEvent::new(destination, Payload::Absent, Payload::Transaction(marker), origin))
+    }
+
+    /// Tells the begin of the transaction with its first event, so that no batch ends between the two.
+    fn tell_begin(&mut self, at: Lsn, index: u64, out: &mut impl FnMut(ChangeEvent, usize)) {
+        if self.markers.is_none() || self.transaction.as_ref().is_none_or(|it| it.begun) {
+            return;
+        }
+        if let Some(marker) = self.marker(TransactionStatus::Begin, at, index) {
+            out(marker, 0);
+        }
+        if let Some(transaction) = &mut self.transaction {
+            transaction.begun = true;
+        }
     }
 
     /// Behind the last message.
@@ -121,6 +166,7 @@ impl Decoder {
             }
         };
         let size = self.rows.size() - size;
+        self.tell_begin(at, index, out);
         self.announce(oid, &relation, at, index, out);
         if let Some(origin) = self.event_origin(at, index, Some(&relation.table)) {
             let key = key.map_or(Payload::Absent, Payload::row);
@@ -181,7 +227,7 @@ impl Decoder {
             RowOperation::Delete => Operation::Delete,
         };
         let schema = Arc::clone(schema);
-        Ok((Change { operation, schema, before, after, transaction: None }, key))
+        Ok((Change { operation, schema, before, after, transaction: None, record_keys: None }, key))
     }
 
     /// Gives the rows so far their values.
@@ -198,7 +244,7 @@ impl Decoder {
     ) -> Result<(), PostgresError> {
         match message {
             Message::Begin(begin) => self.begin(&begin, at),
-            Message::Commit(commit) => self.commit(&commit, at),
+            Message::Commit(commit) => self.commit(&commit, at, out),
             Message::Origin(origin) => self.origin(origin, at),
             Message::Truncate(truncate) => self.truncate(&truncate, at, out),
             Message::Message(message) => self.message(message, at, out),
@@ -235,11 +281,26 @@ impl Decoder {
             xid: begin.xid,
             index: 0,
             shown_by: self.position.reads.iter().filter(shows).cloned().collect(),
+            begun: false,
+            first_at_stop: None,
         });
         Ok(())
     }
 
-    fn commit(&mut self, commit: &pgoutput::Commit, at: Lsn) -> Result<(), PostgresError> {
+    fn commit(
+        &mut self,
+        commit: &pgoutput::Commit,
+        at: Lsn,
+        out: &mut impl FnMut(ChangeEvent, usize),
+    ) -> Result<(), PostgresError> {
+        if let Some(index) = self.transaction.as_ref().map(|transaction| transaction.index)
+            && commit.end_lsn > self.position.point().lsn
+        {
+            self.tell_begin(at, index, out);
+            if let Some(marker) = self.marker(TransactionStatus::End, at, index) {
+                out(marker, 0);
+            }
+        }
         let Some(transaction) = self.transaction.take() else {
             return Err(PostgresError::Log {
                 position: at,
@@ -251,6 +312,8 @@ impl Decoder {
             self.position.inside = None;
             self.position.last.xid = Some(transaction.xid);
             self.position.last.commit_time_us = unix_micros(commit.commit_time);
+            // It can only have been this one.
+            self.position.last.stopped_in = None;
             self.position.forget_passed_reads();
         }
         Ok(())
@@ -268,8 +331,20 @@ impl Decoder {
         let transaction = current(&mut self.transaction, at)?;
         let index = transaction.index;
         transaction.index += 1;
-        if (Point { lsn: transaction.commit, index }) < self.skip_before {
-            return Ok(None);
+        let point = Point { lsn: transaction.commit, index };
+        if let Some(stopped_in) = self.position.last.stopped_in {
+            let before = match at == stopped_in.lsn {
+                true => index - *transaction.first_at_stop.get_or_insert(index),
+                false => 0,
+            };
+            if stopped_in.covers(transaction.xid, at, before) {
+                // A Debezium connector did it: from here on its place has a number.
+                self.skip_before = Point { index: index + 1, ..point };
+                self.position.inside = Some(self.skip_before);
+            }
+        }
+        if point < self.skip_before {
+            return Ok(self.tells_again(point.lsn).then_some(index));
         }
         self.position.inside = Some(Point { lsn: transaction.commit, index: index + 1 });
         self.position.last.lsn = Some(at);
@@ -322,6 +397,7 @@ impl Decoder {
         for oid in &truncate.relation_ids {
             let relation = self.relations.get(*oid, at)?;
             if relation.wanted {
+                self.tell_begin(at, index, out);
                 self.announce(*oid, &relation, at, index, out);
                 let Some(origin) = self.event_origin(at, index, Some(&relation.table)) else {
                     continue;
@@ -350,6 +426,7 @@ impl Decoder {
         });
         let origin = if message.transactional {
             let Some(index) = self.count(at, "MESSAGE")? else { return Ok(()) };
+            self.tell_begin(at, index, out);
             self.event_origin(at, index, None)
         } else {
             self.lone_message(message.lsn)
@@ -357,7 +434,7 @@ impl Decoder {
         if let Some(origin) = origin {
             let destination = self.message_destination.clone();
             let event = ChangeEvent::new(destination, Payload::row(key), payload, origin);
-            let size = event.size();
+            let size = event.size().saturating_sub(size_of::<ChangeEvent>());
             out(event, size);
         }
         Ok(())
@@ -379,7 +456,8 @@ impl Decoder {
                 connector: "postgresql",
                 database: Arc::clone(&self.database),
                 id: None,
-                commit_time_us: None,
+                // It has no time of its own; that of the transaction before it is the nearest.
+                commit_time_us: self.position.last.commit_time_us,
                 position: [lsn.0, self.position.copies],
                 previous_commit,
                 replicated_from: None,
@@ -453,19 +531,20 @@ mod tests {
     fn take(
         decoder: &mut Decoder,
         message: Vec<u8>,
+        at: Lsn,
         out: &mut impl FnMut(ChangeEvent, usize),
     ) -> Result<(), PostgresError> {
         let message = Bytes::from(message);
-        if decoder.change(&message, false, &message, Lsn(140), out)? {
+        if decoder.change(&message, false, &message, at, out)? {
             return Ok(());
         }
-        decoder.decode(decode(message, false).unwrap(), Lsn(140), out)
+        decoder.decode(decode(message, false).unwrap(), at, out)
     }
 
     fn run(decoder: &mut Decoder, messages: Vec<Vec<u8>>) -> Vec<ChangeEvent> {
         let mut events = Vec::new();
         for message in messages {
-            take(decoder, message, &mut |event, _| events.push(event)).unwrap();
+            take(decoder, message, Lsn(140), &mut |event, _| events.push(event)).unwrap();
         }
         decoder.seal();
         events
@@ -515,6 +594,87 @@ mod tests {
         assert!(decoder.position().reads.is_empty(), "nothing shown can come any more");
     }
 
+    /// `B0`, `E2`: begin and end with their place in the transaction; `0`, `1`: changes with theirs.
+    fn with_markers(position: Position, messages: Vec<Vec<u8>>) -> (Vec<String>, Decoder) {
+        let mut decoder = decoder(position).with_markers(true);
+        let events = run(&mut decoder, messages);
+        let told = events.iter().filter(|event| event.operation() != Some(Operation::Table));
+        let told = told.map(|event| match &event.value {
+            Payload::Transaction(marker) => {
+                let letter = if marker.status == TransactionStatus::Begin { "B" } else { "E" };
+                assert_eq!(&*marker.id, "7:150");
+                format!("{letter}{}", event.origin().index)
+            }
+            _ => event.origin().index.to_string(),
+        });
+        (told.collect(), decoder)
+    }
+
+    #[test]
+    fn begin_and_end_of_a_transaction_are_told_where_they_are_wanted() {
+        let messages = || vec![begin(150, 7), insert(1), insert(2), commit(150, 160)];
+        let (told, decoder) = with_markers(streaming(100), messages());
+        assert_eq!(told, ["B0", "0", "1", "E2"]);
+        assert_eq!(decoder.position().end, Lsn(160));
+        let (told, _) = with_markers(streaming(100), vec![begin(150, 7), commit(150, 160)]);
+        assert_eq!(told, ["B0", "E0"], "nothing of it is for us");
+        let (told, _) = with_markers(streaming(160), messages());
+        assert_eq!(told, [""; 0], "all of it was done before");
+    }
+
+    fn stopped_in(xid: u64, lsn: u64) -> Position {
+        let offset =
+            format!(r#"{{"messageType":"INSERT","lsn_commit":100,"lsn":{lsn},"txId":{xid}}}"#);
+        Position::from_offset(&offset.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_a_debezium_connector_did_of_a_transaction_is_left_out() {
+        let mut decoder = decoder(stopped_in(7, 141));
+        let mut indexes = Vec::new();
+        let messages = [
+            (begin(150, 7), 140),
+            (insert(1), 140),
+            (insert(2), 141),
+            (insert(3), 141),
+            (insert(4), 142),
+        ];
+        for (message, at) in messages {
+            let mut push = |event: ChangeEvent, _| {
+                if event.operation() != Some(Operation::Table) {
+                    indexes.push(event.origin().index);
+                }
+            };
+            take(&mut decoder, message, Lsn(at), &mut push).unwrap();
+        }
+        assert_eq!(indexes, [2, 3], "of two at one LSN the second may not be done");
+        assert_eq!(decoder.position().inside, Some(Point { lsn: Lsn(150), index: 4 }));
+        run(&mut decoder, vec![commit(150, 160), begin(170, 7), insert(1), commit(170, 180)]);
+        assert_eq!(decoder.position().last.stopped_in, None, "another transaction is not meant");
+    }
+
+    #[test]
+    fn a_transaction_that_a_debezium_connector_stopped_in_is_told_from_its_beginning() {
+        let (told, decoder) = with_markers(
+            stopped_in(7, 140),
+            vec![begin(150, 7), insert(1), insert(2), commit(150, 160)],
+        );
+        assert_eq!(told, ["B0", "0", "1", "E2"]);
+        assert_eq!(decoder.position().end, Lsn(160));
+    }
+
+    #[test]
+    fn a_transaction_that_was_resumed_in_is_told_from_its_beginning() {
+        let mut position = streaming(100);
+        position.inside = Some(Point { lsn: Lsn(150), index: 1 });
+        let (told, mut decoder) = with_markers(position, vec![begin(150, 7), insert(1)]);
+        assert_eq!(told, ["B0", "0"]);
+        let inside = Some(Point { lsn: Lsn(150), index: 1 });
+        assert_eq!(decoder.position().inside, inside, "and the position does not go back");
+        run(&mut decoder, vec![insert(2)]);
+        assert_eq!(decoder.position().inside, Some(Point { lsn: Lsn(150), index: 2 }));
+    }
+
     #[test]
     fn what_contradicts_itself_is_an_error_and_no_panic() {
         for messages in [
@@ -535,7 +695,7 @@ mod tests {
             let mut decoder = decoder(streaming(100));
             let failed = messages
                 .into_iter()
-                .any(|message| take(&mut decoder, message, &mut |_, _| {}).is_err());
+                .any(|message| take(&mut decoder, message, Lsn(140), &mut |_, _| {}).is_err());
             assert!(failed);
         }
     }

@@ -56,7 +56,7 @@ impl Relation {
                 modifier: column.type_modifier,
             })
             .collect();
-        let key = key(message, &catalog.key);
+        let key = key(message, catalog);
         let (schema, types) = schema_of(&table, &columns, &key, catalog, types)
             .map_err(|error| PostgresError::Log { position: at, reason: error.to_string() })?;
         let columns = message
@@ -79,9 +79,19 @@ impl Relation {
     }
 }
 
-/// The key's columns. With FULL, where the log marks every column, it is the catalog's as far as the log has its columns;
-/// else the marked ones, in the order of the catalog's index where it is the same set.
-fn key(message: &pgoutput::Relation, catalog: &[String]) -> Vec<String> {
+/// The key's columns: those that identify a row, else those of a unique index where they are wanted.
+fn key(message: &pgoutput::Relation, catalog: &TableColumns) -> Vec<String> {
+    let identity = identity(message, &catalog.key);
+    let has = |name: &String| message.columns.iter().any(|column| column.name == *name);
+    match identity.is_empty() && catalog.unique.iter().all(has) {
+        true => catalog.unique.clone(),
+        false => identity,
+    }
+}
+
+/// With FULL, where the log marks every column, they are the catalog's as far as the log has its columns; else the marked
+/// ones, in the order of the catalog's index where it is the same set.
+fn identity(message: &pgoutput::Relation, catalog: &[String]) -> Vec<String> {
     let has = |name: &String| message.columns.iter().any(|column| column.name == *name);
     match message.replica_identity {
         ReplicaIdentity::Nothing => Vec::new(),
@@ -191,7 +201,8 @@ pub(crate) mod tests {
     }
 
     fn key_of(message: &pgoutput::Relation, catalog: &[&str]) -> Vec<String> {
-        key(message, &catalog.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        let key = catalog.iter().map(|name| (*name).to_owned()).collect();
+        super::key(message, &TableColumns { key, ..TableColumns::default() })
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(crate) fn source(task: &Task) -> PostgresSourceBuilder {
         .create_slot(false)
         .publication_name(PUBLICATION)
         .create_publication(false)
-        .snapshot(SnapshotMode::Never)
+        .snapshot(SnapshotMode::NoData)
 }
 
 /// Takes an event; returns 1 for a row of the backlog.

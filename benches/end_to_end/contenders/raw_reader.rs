@@ -25,7 +25,7 @@ pub(crate) async fn run_naive(task: &Task) -> Outcome<Measured> {
 async fn read(task: &Task, paced: bool) -> Outcome<Measured> {
     let start = Instant::now();
     let connection = ReplicationConnection::connect(&task.url.parse()?).await?;
-    let options = source_options(connection.server_version(), &[PUBLICATION]);
+    let options = source_options(connection.server_version(), &[PUBLICATION], true);
     let mut stream = connection.start_replication(&task.slot, Lsn::ZERO, &options).await?;
     if !paced {
         stream.read_at_once()?;

@@ -180,7 +180,12 @@ pub(crate) fn write_header_date(millis: i64, out: &mut Vec<u8>) {
     let (seconds, nanos) = TimeUnit::Milli.split(millis);
     let of_day = seconds.rem_euclid(SECONDS_A_DAY);
     if millis >= MILLIS_A_DAY {
+        let start = out.len();
         written(out, |text| day_into(text, seconds.div_euclid(SECONDS_A_DAY)));
+        // SimpleDateFormat has no sign before years of more than four digits.
+        if out.get(start) == Some(&b'+') {
+            out.remove(start);
+        }
         if millis % MILLIS_A_DAY == 0 {
             return;
         }

@@ -21,7 +21,10 @@ pub struct TableView {
 
 impl TableView {
     pub(crate) fn new(schema: &Arc<Schema>, modes: &Modes) -> Result<Self> {
-        let base = schema.table().map(|table| topic_name(modes.topic_prefix.as_deref(), table));
+        let base = match schema.logical_name() {
+            Some(name) => Some(name.to_owned()),
+            None => schema.table().map(|table| topic_name(modes.topic_prefix.as_deref(), table)),
+        };
         let named = |schema: &Arc<Schema>, suffix: &str, optional: bool| match &base {
             Some(base) if schema.connect().is_none() => {
                 let name = format!("{base}.{suffix}");

@@ -89,6 +89,11 @@ impl Block {
         self.0.get()?.value_ref(index)
     }
 
+    pub(super) fn is_unavailable(&self, index: usize) -> bool {
+        let cell = self.0.get().and_then(|content| content.cells.get(index));
+        matches!(cell, Some(Cell::Unavailable))
+    }
+
     /// An owned value; text stays a slice of the block's buffer.
     pub(super) fn value(&self, index: usize) -> Option<Value> {
         let content = self.0.get()?;

@@ -33,7 +33,7 @@ pub enum LogMessage<'a> {
 
 impl LogBlock {
     /// Takes whole CopyData messages, with their headers.
-    pub(super) fn new(messages: Bytes) -> Self {
+    pub(crate) fn new(messages: Bytes) -> Self {
         LogBlock(messages)
     }
 

@@ -1,0 +1,116 @@
+//! Events of snapshots that wait to be taken into batches.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::key::Key;
+use super::read::ReadId;
+use crate::event::{Change, ChangeEvent, Destination};
+use crate::origin::{Origin, SnapshotMark, TransactionOrigin};
+use crate::row::Row;
+use crate::schema::TableId;
+
+/// Where the stream stands, for the origin of the rows that are given there: a row of a snapshot is as new as everything
+/// before this place of the log.
+#[derive(Debug, Clone)]
+pub struct Stamp {
+    /// The place as the source puts it into the origin of a change, and when the rows were read.
+    pub transaction: Arc<TransactionOrigin>,
+    /// The place in the log.
+    pub log_position: u64,
+}
+
+/// In the order in which they are given.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// A change of the whole table: its columns, or that it is emptied.
+    Table(Arc<TableId>, Destination, Change),
+    Rows(Arc<TableId>, Destination, std::vec::IntoIter<Row>),
+    /// Changes of a table without a key that waited for its rows.
+    Held(std::vec::IntoIter<ChangeEvent>),
+    /// All of a read was given.
+    Done(Arc<TableId>, ReadId, Vec<Key>),
+}
+
+/// What is taken out next.
+#[derive(Debug)]
+pub(super) enum Taken {
+    Event(Box<ChangeEvent>),
+    Done(Arc<TableId>, ReadId, Vec<Key>),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    items: VecDeque<Item>,
+    bytes: usize,
+}
+
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn push(&mut self, item: Item) {
+        self.bytes += match &item {
+            Item::Rows(_, _, rows) => rows.as_slice().iter().map(Row::size).sum(),
+            Item::Held(events) => events.as_slice().iter().map(ChangeEvent::size).sum(),
+            Item::Table(..) | Item::Done(..) => 0,
+        };
+        self.items.push_back(item);
+    }
+
+    /// The next event, numbered, or the end of a read.
+    pub(super) fn pop(&mut self, stamp: &Stamp, number: u64) -> Option<Taken> {
+        let origin = |table: &Arc<TableId>| Origin {
+            transaction: Arc::clone(&stamp.transaction),
+            index: number,
+            log_position: stamp.log_position,
+            table: Some(Arc::clone(table)),
+            snapshot: SnapshotMark::Incremental,
+            shown_by_snapshot: false,
+            batch: 0,
+        };
+        loop {
+            let event = match self.items.front_mut()? {
+                Item::Rows(table, destination, rows) => rows.next().map(|row| {
+                    self.bytes = self.bytes.saturating_sub(row.size());
+                    ChangeEvent::change(destination.clone(), Change::read(row), origin(table))
+                }),
+                Item::Held(events) => events.next().map(|event| {
+                    self.bytes = self.bytes.saturating_sub(event.size());
+                    renumbered(event, number)
+                }),
+                Item::Table(..) | Item::Done(..) => None,
+            };
+            if let Some(event) = event {
+                return Some(Taken::Event(Box::new(event)));
+            }
+            match self.items.pop_front()? {
+                Item::Table(table, destination, change) => {
+                    let event = ChangeEvent::change(destination, change, origin(&table));
+                    return Some(Taken::Event(Box::new(event)));
+                }
+                Item::Done(table, read, lost) => return Some(Taken::Done(table, read, lost)),
+                Item::Rows(..) | Item::Held(_) => {}
+            }
+        }
+    }
+}
+
+/// A change that waited is given behind its own place in the log: what tells whether a sink has it is its number among the
+/// events of snapshots.
+fn renumbered(event: ChangeEvent, number: u64) -> ChangeEvent {
+    let mut origin = event.origin().clone();
+    origin.index = number;
+    origin.snapshot = SnapshotMark::Incremental;
+    match event.value {
+        crate::event::Payload::Change(change) => {
+            ChangeEvent::change(event.destination, change, origin)
+        }
+        value => ChangeEvent::new(event.destination, event.key, value, origin),
+    }
+}
