@@ -1,6 +1,8 @@
 //! The merge against a database that an adversary runs.
 
 mod database;
+mod schedule;
+mod setup;
 mod tape;
 mod target;
 mod world;
@@ -8,9 +10,10 @@ mod world;
 use std::time::Instant;
 
 use database::Workload;
+use setup::{Exact, Kind, Setup, ShellFlaw, Start, Subset};
 use tape::{Tape, shrink};
 use target::Delivery;
-use world::{Exact, Kind, Setup, ShellFlaw, Start, Subset, World};
+use world::World;
 
 use super::flaws::{Flaw, with_flaw};
 
