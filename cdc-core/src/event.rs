@@ -145,6 +145,18 @@ pub struct Change {
     pub after: Option<Row>,
     /// The place in the transaction, where transaction metadata was asked for.
     pub transaction: Option<TransactionPlace>,
+    /// The keys of the change's records, where the rows do not show them: see [`RecordKeys`].
+    pub record_keys: Option<Arc<RecordKeys>>,
+}
+
+/// The keys of a change's records as the database has them, for a source that masks columns of the key or leaves them out of
+/// the rows. Debezium shows keys unmasked, and only its formats read these; sinks that take the change go by its rows.
+#[derive(Debug, Clone)]
+pub struct RecordKeys {
+    /// The key that an update moved the row away from; `None` when the key did not change.
+    pub old: Option<Row>,
+    /// The key of the row that the change leaves or removes.
+    pub new: Row,
 }
 
 impl Change {
@@ -186,7 +198,7 @@ impl Change {
         after: Option<Row>,
         schema: Arc<Schema>,
     ) -> Self {
-        Change { operation, schema, before, after, transaction: None }
+        Change { operation, schema, before, after, transaction: None, record_keys: None }
     }
 
     /// The row that the change leaves or removes: `after`, or `before` of a delete.
@@ -223,6 +235,22 @@ impl Change {
             return None;
         }
         (self.key()? != old).then_some(old)
+    }
+
+    /// The key of the change's record: that of the row, or as [`RecordKeys`] say.
+    pub fn record_key(&self) -> Option<Row> {
+        match &self.record_keys {
+            Some(keys) => Some(keys.new.clone()),
+            None => self.key(),
+        }
+    }
+
+    /// The key of the record that goes when an update changes the key; `None` when it does not.
+    pub fn old_record_key(&self) -> Option<Row> {
+        match &self.record_keys {
+            Some(keys) => keys.old.clone(),
+            None => self.old_key(),
+        }
     }
 
     /// Whether any column of the row after is [unavailable](Value::Unavailable) here and in the row before: such a
@@ -324,7 +352,7 @@ impl ChangeEvent {
 
     /// A change under the name of its table, with the key of its row.
     pub fn change(destination: Destination, change: Change, origin: Origin) -> Self {
-        let key = change.key().map_or(Payload::Absent, Payload::row);
+        let key = change.record_key().map_or(Payload::Absent, Payload::row);
         Self::new(destination, key, Payload::Change(change), origin)
     }
 
@@ -456,6 +484,11 @@ impl Destination {
             None => table.to_string(),
         };
         Destination(Arc::new(DestinationParts { name: name.into(), table: Some(table.clone()) }))
+    }
+
+    /// A topic of a table: a name of its own, and the exact table for sinks that need one.
+    pub fn of_topic(topic: &str, table: &TableId) -> Self {
+        Destination(Arc::new(DestinationParts { name: topic.into(), table: Some(table.clone()) }))
     }
 
     /// A destination by its name alone.

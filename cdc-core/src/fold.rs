@@ -13,6 +13,7 @@
 //!
 //! Nothing here does I/O, and rows are borrowed from the batch wherever they need not be merged.
 
+mod hashing;
 mod key;
 mod places;
 mod step;
@@ -24,7 +25,6 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
-use std::hash::RandomState;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -33,6 +33,7 @@ use crate::row::Row;
 use crate::schema::Schema;
 use crate::value::{Value, ValueRef};
 
+use hashing::KeyHashing;
 pub use key::Key;
 use places::Places;
 pub use step::{KeyFold, Move, RowSet, RowWithoutKey, RowsWithoutKey, Step, TableFold, Write};
@@ -74,7 +75,7 @@ pub struct Folder {
     keyed: HashMap<(u64, u64), Arc<Schema>>,
     /// Memory of the batch before.
     spare: Vec<Places>,
-    hashing: RandomState,
+    hashing: KeyHashing,
 }
 
 /// So many tables of a batch leave their memory for the next.
@@ -107,7 +108,7 @@ impl Folder {
                     Entry::Occupied(entry) => *entry.get(),
                     Entry::Vacant(entry) => {
                         let places = self.spare.pop().unwrap_or_default();
-                        let hashing = self.hashing.clone();
+                        let hashing = self.hashing;
                         tables.push(TableFolder::new(&event.destination, places, hashing));
                         *entry.insert(tables.len() - 1)
                     }
@@ -271,12 +272,12 @@ fn add_update<'a>(
     change: &'a Change,
 ) -> Result<()> {
     let after = image(event, change.after.as_ref(), "after")?;
-    let row = if after.is_complete() {
-        Cow::Borrowed(after)
-    } else {
-        change.completed_after().map_or(Cow::Borrowed(after), Cow::Owned)
-    };
-    let complete = row.is_complete();
+    let mut complete = after.is_complete();
+    let mut row = Cow::Borrowed(after);
+    if !complete && let Some(completed) = change.completed_after() {
+        complete = completed.is_complete();
+        row = Cow::Owned(completed);
+    }
     if !after.schema().has_key() {
         let before = whole_row(event, change.before.as_ref())?;
         if !complete {

@@ -69,10 +69,12 @@
 
 mod batch;
 pub mod connect;
+pub mod connector;
 mod data_type;
 mod error;
 mod event;
 pub mod fold;
+pub mod java_pattern;
 mod offset;
 pub mod offset_store;
 mod origin;
@@ -95,13 +97,13 @@ pub use data_type::{ConnectAttributes, DataType, NetworkType, ValueType};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{
     Change, ChangeEvent, Destination, Header, Headers, LogicalMessage, Operation, Payload,
-    TransactionMarker, TransactionPlace, TransactionStatus,
+    RecordKeys, TransactionMarker, TransactionPlace, TransactionStatus,
 };
 pub use offset::Offset;
 pub use origin::{Origin, ReplicationOrigin, SnapshotMark, TransactionId, TransactionOrigin};
 pub use pipeline::{EventStream, Handle, Pipeline, PipelineBuilder, RetryPolicy};
 pub use properties::{Password, Properties};
-pub use row::Row;
+pub use row::{Row, RowsBuilder};
 pub use schema::{Field, NativeType, Schema, SchemaBuilder, TableId};
 pub use sink::{Ack, Delivery, Outcome, Sink, TransactionalSink};
 pub use source::{

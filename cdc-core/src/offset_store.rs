@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use crate::error::Result;
 use crate::offset::Offset;
 
+mod connect;
 mod file;
 mod memory;
 

@@ -29,6 +29,35 @@ pub struct Origin {
     pub batch: u64,
 }
 
+impl Origin {
+    /// The origin of what the pipeline makes itself, a heartbeat: it stands nowhere in the log. No offset covers it, and
+    /// none is reached by it.
+    pub fn of_pipeline() -> Self {
+        Origin {
+            transaction: Arc::new(TransactionOrigin {
+                connector: "",
+                database: "the pipeline".into(),
+                id: None,
+                commit_time_us: None,
+                position: [u64::MAX; 2],
+                previous_commit: None,
+                replicated_from: None,
+            }),
+            index: 0,
+            log_position: u64::MAX,
+            table: None,
+            snapshot: SnapshotMark::No,
+            shown_by_snapshot: false,
+            batch: 0,
+        }
+    }
+
+    /// Whether the pipeline made it: see [`Origin::of_pipeline`].
+    pub fn is_of_pipeline(&self) -> bool {
+        self.transaction.position == [u64::MAX; 2]
+    }
+}
+
 /// For messages: table, transaction and position, such as `public.orders, transaction 771, change 3 at 0/16B3748`.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -110,6 +110,11 @@ impl Properties {
         self.values.keys().map(String::as_str)
     }
 
+    /// All names and values in alphabetical order of the names, without asking for them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The value as it stands, where it is set.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
@@ -119,6 +124,14 @@ impl Properties {
     /// A text, or its default.
     pub fn string(&self, name: &str, default: &str) -> String {
         self.get(name).unwrap_or(default).to_owned()
+    }
+
+    /// A text that must be given and may be empty.
+    ///
+    /// # Errors
+    /// [`Configuration`](crate::ErrorKind::Configuration) without it.
+    pub fn required(&self, name: &str) -> Result<&str> {
+        self.get(name).ok_or_else(|| missing(name))
     }
 
     /// A text that must be given.
@@ -258,9 +271,55 @@ impl Properties {
         Ok(parsed.unwrap_or(default))
     }
 
+    /// An option of the original that is not supported: an error where it is set at all.
+    ///
+    /// # Errors
+    /// [`Configuration`](crate::ErrorKind::Configuration), naming it, with what to do instead.
+    pub fn refuse(&self, name: &str, remedy: &str) -> Result<()> {
+        match self.get(name) {
+            None => Ok(()),
+            Some(_) => {
+                Err(Error::configuration(format!("The configuration {name:?} is not supported"))
+                    .remedy(remedy.to_owned()))
+            }
+        }
+    }
+
+    /// An option of the original of which only some values describe what happens here: an error where it has another
+    /// one. Case does not matter.
+    ///
+    /// ```
+    /// let properties: cdc_core::Properties = r#"{"tasks.max": "2"}"#.parse()?;
+    /// let error = properties.accept_only("tasks.max", &["1"], "a source has one reader").unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "The value 2 of the configuration \"tasks.max\" is not supported, only 1; a source has one reader"
+    /// );
+    /// # Ok::<(), cdc_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Configuration`](crate::ErrorKind::Configuration), naming it, with the values that are accepted.
+    pub fn accept_only(&self, name: &str, accepted: &[&str], remedy: &str) -> Result<()> {
+        let Some(value) = self.get(name) else { return Ok(()) };
+        if accepted.iter().any(|known| known.eq_ignore_ascii_case(value.trim())) {
+            return Ok(());
+        }
+        Err(Error::configuration(format!(
+            "The value {value} of the configuration {name:?} is not supported, only {}",
+            accepted.join(", ")
+        ))
+        .remedy(remedy.to_owned()))
+    }
+
     /// A secret, where it is set.
     pub fn password(&self, name: &str) -> Option<Password> {
         self.get(name).map(Password::from)
+    }
+
+    /// The names that were asked for, set or not, in alphabetical order.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// The names that are set and that nobody asked for.
@@ -361,16 +420,33 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
-/// From a flat JSON object; numbers and booleans become their text, a null is as good as not set.
+/// From a flat JSON object; numbers and booleans become their text, a null is as good as not set. Also from what
+/// Connect's REST interface takes, `{"name": …, "config": {…}}`.
 impl FromStr for Properties {
     type Err = Error;
 
     fn from_str(json: &str) -> Result<Self> {
-        let object: serde_json::Map<String, Json> =
+        let mut object: serde_json::Map<String, Json> =
             serde_json::from_str(json).map_err(|error| {
                 Error::configuration("a configuration must be a JSON object").with_source(error)
             })?;
         let mut properties = Properties::new();
+        if let Some(Json::Object(config)) = object.get("config") {
+            let mut config = config.clone();
+            if let Some(name) = object.get("name") {
+                config.entry("name").or_insert(name.clone());
+            }
+            if let Some((other, _)) = object
+                .iter()
+                .find(|(key, _)| !matches!(key.as_str(), "name" | "config" | "tasks" | "type"))
+            {
+                return Err(Error::configuration(format!(
+                    "a configuration has {other:?} beside \"config\""
+                ))
+                .remedy("it is {\"name\": .., \"config\": {..}}, or the options alone"));
+            }
+            object = config;
+        }
         for (name, value) in object {
             match value {
                 Json::Null => {}
@@ -415,6 +491,17 @@ mod tests {
 
     fn of(name: &str, value: &str) -> Properties {
         [(name, value)].into_iter().collect()
+    }
+
+    #[test]
+    fn a_configuration_may_stand_as_connects_rest_interface_has_it() {
+        let text = r#"{"name": "shop", "config": {"tasks.max": 1, "slot.name": null}}"#;
+        let properties: Properties = text.parse().unwrap();
+        assert_eq!(properties.get("name"), Some("shop"));
+        assert_eq!(properties.get("tasks.max"), Some("1"));
+        assert_eq!(properties.get("slot.name"), None);
+        let other = r#"{"config": {}, "initial_state": "STOPPED"}"#.parse::<Properties>();
+        assert!(other.unwrap_err().to_string().contains("initial_state"));
     }
 
     #[test]

@@ -111,8 +111,11 @@ pub struct Schema {
     by_name: OnceLock<HashMap<Arc<str>, usize>>,
     optional: bool,
     connect: Option<Arc<ConnectAttributes>>,
+    logical_name: Option<Arc<str>>,
     comment: Option<Arc<str>>,
     key_schema: OnceLock<Option<Arc<Schema>>>,
+    /// Of a key's schema: where its fields are in the row.
+    projection: Option<Arc<[usize]>>,
 }
 
 /// Up to here a linear search beats hashing the name.
@@ -191,15 +194,18 @@ impl Schema {
                     by_name: OnceLock::new(),
                     optional: false,
                     connect: None,
+                    logical_name: self.logical_name.clone(),
                     comment: None,
                     key_schema: OnceLock::new(),
+                    projection: Some(Arc::clone(&self.key)),
                 }))
             })
             .as_ref()
     }
 
-    pub(crate) fn key_projection(&self) -> &Arc<[usize]> {
-        &self.key
+    /// Of the schema of a key: the indices of its fields in the row.
+    pub(crate) fn projection(&self) -> Option<&[usize]> {
+        self.projection.as_deref()
     }
 
     /// Whether a struct of this schema may be NULL where it is nested.
@@ -210,6 +216,12 @@ impl Schema {
     /// What a Connect schema that came from outside said, verbatim.
     pub fn connect(&self) -> Option<&Arc<ConnectAttributes>> {
         self.connect.as_ref()
+    }
+
+    /// The name that formats build the names of their schemas on, where it is not that of the table behind its topic
+    /// prefix: what a transform that merges tables gives.
+    pub fn logical_name(&self) -> Option<&str> {
+        self.logical_name.as_deref()
     }
 
     /// The comment on the table.
@@ -230,6 +242,7 @@ impl Schema {
                 .collect(),
             optional: self.optional,
             connect: self.connect.clone(),
+            logical_name: self.logical_name.clone(),
             comment: self.comment.clone(),
         }
     }
@@ -254,6 +267,7 @@ impl PartialEq for Schema {
                 && self.key == other.key
                 && self.optional == other.optional
                 && self.connect == other.connect
+                && self.logical_name == other.logical_name
                 && self.comment == other.comment)
     }
 }
@@ -285,6 +299,7 @@ pub struct SchemaBuilder {
     key: Vec<Arc<str>>,
     optional: bool,
     connect: Option<Arc<ConnectAttributes>>,
+    logical_name: Option<Arc<str>>,
     comment: Option<Arc<str>>,
 }
 
@@ -328,6 +343,13 @@ impl SchemaBuilder {
     #[must_use]
     pub fn connect(mut self, attributes: ConnectAttributes) -> Self {
         self.connect = Some(Arc::new(attributes));
+        self
+    }
+
+    /// The name that formats build the names of their schemas on.
+    #[must_use]
+    pub fn logical_name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.logical_name = Some(name.into());
         self
     }
 
@@ -379,8 +401,10 @@ impl SchemaBuilder {
             by_name: OnceLock::new(),
             optional: self.optional,
             connect: self.connect,
+            logical_name: self.logical_name,
             comment: self.comment,
             key_schema: OnceLock::new(),
+            projection: None,
         }))
     }
 }

@@ -5,17 +5,19 @@ use std::time::Duration;
 use cdc_core::SourceContext;
 use cdc_core::status::Phase;
 use cdc_pgconn::{ConnectError, SqlClient};
+use tokio::time::Instant;
 
-use crate::builder::Options;
 use crate::catalog;
 use crate::error::PostgresError;
 use crate::feedback::{Acknowledged, Stop};
+use crate::identity;
 use crate::lsn::Lsn;
+use crate::options::Options;
 use crate::slot;
 use crate::stream::LogStream;
 use crate::survey::Survey;
 use crate::timeline::History;
-use crate::wire::command::pgoutput_options;
+use crate::wire::command::source_options;
 use crate::wire::connection::ReplicationConnection;
 
 /// How often a waiting instance looks whether the slot is free.
@@ -55,26 +57,35 @@ pub(crate) async fn acquire(
     let pipeline = &*context.pipeline;
     let slot_name = options.slot_name(pipeline);
     let names = options.publications(pipeline);
-    let sql = catalog::connect(&options.config).await?;
+    let sql = catalog::connect(&options.sql).await?;
     let mut survey = Survey::take(&sql, options, pipeline).await?;
+    if !options.streams() {
+        let history = History::new(catalog::server::timeline(&sql).await?, "");
+        let (context, link) = (context.clone(), Link::Taken);
+        let wal_sender_timeout = Duration::ZERO;
+        return Ok((Held { sql, survey, context, history, wal_sender_timeout, link }, None));
+    }
     let mut told = false;
+    let patience_ends = options.slot_patience.map(|patience| Instant::now() + patience);
     loop {
         if survey.slot.is_some() {
             check_held_slot(&survey, options, pipeline)?;
         }
-        let connected = ReplicationConnection::connect(&options.config).await;
+        let connected = ReplicationConnection::connect(&options.sql.config).await;
         let refused = match connected {
             Ok(mut link) => {
                 let (history, wal_sender_timeout) = identify(&mut link).await?;
+                let wal_sender_timeout = patience(wal_sender_timeout, options.status_interval);
                 let process = link.cancel_key().map(|key| key.process_id);
                 if survey.slot.is_none() {
+                    survey = with_identities(&sql, options, pipeline, survey).await?;
                     let link = Link::Idle(Box::new(link));
                     let context = context.clone();
                     let held = Held { sql, survey, context, history, wal_sender_timeout, link };
                     return Ok((held, process));
                 }
                 let publications: Vec<&str> = names.iter().map(String::as_str).collect();
-                let started = start(link, &slot_name, &publications).await;
+                let started = start(link, &slot_name, &publications, options).await;
                 match started {
                     Ok(copy) => {
                         let link = Link::Streaming(LogStream::start(
@@ -82,12 +93,13 @@ pub(crate) async fn acquire(
                             acknowledged.subscribe(),
                             stop.subscribe(),
                             wal_sender_timeout,
-                            queue_bytes(context),
+                            queue_bytes(context, options),
                         ));
                         if told {
                             // Much may have changed while this instance waited.
                             survey = Survey::take(&sql, options, pipeline).await?;
                         }
+                        survey = with_identities(&sql, options, pipeline, survey).await?;
                         let context = context.clone();
                         let held = Held { sql, survey, context, history, wal_sender_timeout, link };
                         return Ok((held, process));
@@ -109,21 +121,45 @@ pub(crate) async fn acquire(
         let holder = slot::holder(&sql, &slot_name).await?;
         if holder.pid.is_some() && holder.pid == former {
             end_process(&sql, former).await?;
-        } else if !context.wait && holder.pid.is_some() {
+        } else if holder.pid.is_some()
+            && (!context.wait || patience_ends.is_some_and(|end| end <= Instant::now()))
+        {
             return Err(PostgresError::SlotInUse { slot: slot_name, holder: holder.text });
         } else if !told && holder.pid.is_some() {
             told = true;
             tracing::warn!(slot = %slot_name, holder = %holder.text, "the slot is in use; waiting to take over");
             context.progress.set_phase(Phase::Standby { holder: holder.text });
         }
-        wait_until_free(&sql, &slot_name).await?;
+        wait_until_free(&sql, &slot_name, patience_ends).await?;
         survey.slot = slot::find(&sql, &slot_name).await?;
     }
 }
 
 /// How much of the log is read ahead.
-pub(crate) fn queue_bytes(context: &SourceContext) -> usize {
-    context.limits.max_bytes.saturating_mul(2)
+pub(crate) fn queue_bytes(context: &SourceContext, options: &Options) -> usize {
+    options.limits.queue_bytes.unwrap_or_else(|| context.limits.max_bytes.saturating_mul(2))
+}
+
+/// Status updates are sent within a third of the server's patience: a shorter one makes them come as often as is wanted.
+fn patience(wal_sender_timeout: Duration, status_interval: Option<Duration>) -> Duration {
+    match status_interval.map(|interval| interval.saturating_mul(3)) {
+        None => wal_sender_timeout,
+        Some(wanted) if wal_sender_timeout.is_zero() => wanted,
+        Some(wanted) => wanted.min(wal_sender_timeout),
+    }
+}
+
+/// Gives tables the identity that is configured, and looks again where that changed any.
+async fn with_identities(
+    sql: &SqlClient,
+    options: &Options,
+    pipeline: &str,
+    survey: Survey,
+) -> Result<Survey, PostgresError> {
+    match identity::apply(sql, &options.identities, &survey.tables).await? {
+        true => Survey::take(sql, options, pipeline).await,
+        false => Ok(survey),
+    }
 }
 
 /// Starts the stream at the slot's own position; what is done already is left out here.
@@ -131,10 +167,11 @@ pub(crate) async fn start(
     link: ReplicationConnection,
     slot: &str,
     publications: &[&str],
+    options: &Options,
 ) -> Result<crate::wire::copy_both::CopyBoth, ConnectError> {
-    let mut plugin = pgoutput_options(1, publications);
-    if link.server_version() >= 140_000 {
-        plugin.push(("messages".to_owned(), "true".to_owned()));
+    let mut plugin = source_options(link.server_version(), publications, options.in_progress);
+    if let Some(origin) = options.origin {
+        plugin.push(("origin".to_owned(), origin.as_str().to_owned()));
     }
     link.start_replication(slot, Lsn::ZERO, &plugin).await
 }
@@ -170,7 +207,11 @@ fn check_held_slot(
             reason: "its wal_status is lost".to_owned(),
         });
     }
-    if let Some(missing) = survey.plan.as_ref().and_then(|plan| plan.missing()) {
+    let missing = match (&survey.plan, &survey.single) {
+        (Some(plan), _) => plan.missing(),
+        (None, single) => single.as_ref().and_then(|single| single.missing()),
+    };
+    if let Some(missing) = missing {
         return Err(PostgresError::Publication {
             publication: missing.to_owned(),
             what: "does not exist, though its slot does: it was dropped",
@@ -204,10 +245,18 @@ async fn identify(link: &mut ReplicationConnection) -> Result<(History, Duration
     Ok((History::new(timeline, &file), Duration::from_millis(millis)))
 }
 
-pub(crate) async fn wait_until_free(sql: &SqlClient, slot: &str) -> Result<(), PostgresError> {
+/// Waits until nobody reads the slot, at most until a moment where one is given.
+pub(crate) async fn wait_until_free(
+    sql: &SqlClient,
+    slot: &str,
+    until: Option<Instant>,
+) -> Result<(), PostgresError> {
     // A reader that ends lets go at once, one that runs does not.
     for pause in [POLL / 10; 10].into_iter().chain(std::iter::repeat(POLL)) {
         tokio::time::sleep(pause).await;
+        if until.is_some_and(|until| until <= Instant::now()) {
+            break;
+        }
         if slot::find(sql, slot).await?.is_none_or(|found| found.active_pid.is_none()) {
             break;
         }

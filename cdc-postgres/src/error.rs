@@ -36,6 +36,14 @@ pub enum PostgresError {
     /// The server, the role or a table is not as it must be; all that is missing, together.
     #[error("{}", crate::prerequisites::report(.0))]
     Prerequisites(Vec<Prerequisite>),
+    /// The locks of a copy were not had in time.
+    #[error("the tables could not be locked for the copy within {} ms: {reason}; end the transaction that holds a lock on them, or raise .snapshot_lock_timeout(..) (snapshot.lock.timeout.ms)", .timeout.as_millis())]
+    SnapshotLock {
+        /// How long they were waited for.
+        timeout: std::time::Duration,
+        /// What the server says.
+        reason: String,
+    },
     /// Another instance reads the slot and the source was told not to wait.
     #[error(
         "replication slot {slot:?} is in use by {holder}; stop that instance, or let this one wait"
@@ -74,7 +82,7 @@ pub enum PostgresError {
     /// A slot of this name exists and nothing says that this pipeline made it.
     #[error(
         "replication slot {slot:?} exists, but the pipeline has no offset that says it is its own; \
-         adopt it with .adopt_slot(true) (all tables are copied anew), or drop it: SELECT pg_drop_replication_slot('{slot}')"
+         adopt it with .adopt_slot(true) or cdc.slot.adopt=true (all tables are copied anew), or drop it: SELECT pg_drop_replication_slot('{slot}')"
     )]
     SlotNotOurs {
         /// The slot.
@@ -149,6 +157,18 @@ pub enum PostgresError {
         /// The slot.
         slot: String,
     },
+    /// The role may not make the publication.
+    #[error(
+        "publication {publication:?} cannot be made: {reason}; let an administrator run {statement}, or choose another mode with .publication_mode(..) (publication.autocreate.mode), such as filtered"
+    )]
+    PublicationRight {
+        /// The publication.
+        publication: String,
+        /// What makes it.
+        statement: String,
+        /// What the server says.
+        reason: String,
+    },
     /// A JSON object that this source did not write.
     #[error(
         "not an offset of the PostgreSQL source: {offset}; remove the pipeline's offset to begin with a new copy"
@@ -185,6 +205,12 @@ pub enum PostgresError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A row cannot be shown as the column options ask for.
+    #[error("the column options cannot be carried out: {reason}")]
+    Shape {
+        /// What is wrong.
+        reason: String,
+    },
     /// A row that a row filter let in came without a large value.
     #[error(
         "{table}.{column} at {position}: a row came into the publication's row filter without its unchanged TOAST value; \
@@ -198,11 +224,24 @@ pub enum PostgresError {
         /// Where.
         position: Lsn,
     },
-    /// A table keeps being rewritten while it is read.
-    #[error("{table} was rewritten or truncated while its copy began; the copy starts again")]
+    /// A table was changed as no snapshot shows it, between the snapshot and its read.
+    #[error(
+        "{table} was rewritten, truncated or altered while its copy began; the copy starts again"
+    )]
     TableRewritten {
         /// The table.
         table: TableId,
+    },
+    /// A large transaction in progress cannot be kept on disk.
+    #[error(
+        "a large transaction that is not committed yet cannot be kept in {folder}: {source}; make room there, name another \
+         folder with .spill_folder(..), or let the server keep it with .stream_in_progress(false)"
+    )]
+    Spill {
+        /// The folder.
+        folder: String,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// The server ended the stream.
     #[error("the server ended the replication stream; it is started again")]
@@ -237,7 +276,9 @@ impl PostgresError {
                 ConnectErrorKind::Transient => ErrorKind::Transient,
                 ConnectErrorKind::Configuration => ErrorKind::Configuration,
             },
-            Self::TableRewritten { .. } | Self::StreamEnded => ErrorKind::Transient,
+            Self::TableRewritten { .. } | Self::SnapshotLock { .. } | Self::StreamEnded => {
+                ErrorKind::Transient
+            }
             Self::Decode { .. }
             | Self::Log { .. }
             | Self::Value { .. }

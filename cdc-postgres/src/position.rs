@@ -98,6 +98,38 @@ pub(crate) struct LastTransaction {
     pub(crate) xid: Option<u32>,
     pub(crate) commit_time_us: Option<i64>,
     pub(crate) message: Option<&'static str>,
+    /// In which transaction a Debezium connector stopped, until that transaction has come by.
+    pub(crate) stopped_in: Option<StoppedIn>,
+}
+
+/// A place inside a transaction as Debezium tells it: by the LSN of its last change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StoppedIn {
+    pub(crate) xid: u32,
+    /// The changes before this LSN are done.
+    pub(crate) lsn: Lsn,
+    /// How many of the changes at this LSN are done. COPY writes several rows at one; which of them are done Debezium does
+    /// not tell before its version 3.7. All but the first come again then: rather twice than never.
+    pub(crate) events: u64,
+}
+
+impl StoppedIn {
+    /// Whether a change is done: its LSN, and how many of the same LSN came before it.
+    pub(crate) fn covers(self, xid: u32, lsn: Lsn, before: u64) -> bool {
+        xid == self.xid && (lsn < self.lsn || lsn == self.lsn && before < self.events)
+    }
+
+    fn to_json(self) -> Json {
+        json!({"txId": self.xid, "lsn": self.lsn.0, "events": self.events})
+    }
+
+    fn from_json(json: &Json) -> Option<Self> {
+        Some(StoppedIn {
+            xid: u32::try_from(json.get("txId")?.as_u64()?).ok()?,
+            lsn: Lsn(json.get("lsn")?.as_u64()?),
+            events: json.get("events")?.as_u64()?,
+        })
+    }
 }
 
 /// Debezium's names of what `messageType` can be here.
@@ -143,6 +175,9 @@ impl Position {
             cdc.insert("commit".into(), inside.lsn.0.into());
             cdc.insert("index".into(), inside.index.into());
         }
+        if let Some(stopped_in) = self.last.stopped_in {
+            cdc.insert("stopped_in".into(), stopped_in.to_json());
+        }
         if !self.reads.is_empty() {
             let reads = self.reads.iter().map(|read| {
                 json!({
@@ -177,7 +212,7 @@ impl Position {
     }
 
     fn read(offset: &Offset) -> Option<Self> {
-        let cdc = offset.get("cdc")?;
+        let Some(cdc) = offset.get("cdc") else { return Self::of_debezium(offset) };
         let phase = match cdc.get("phase")?.as_str()? {
             "intent" => Phase::Intent,
             "snapshot" => Phase::Snapshot,
@@ -232,8 +267,80 @@ impl Position {
                     .get("messageType")
                     .and_then(Json::as_str)
                     .and_then(|message| MESSAGE_TYPES.into_iter().find(|known| *known == message)),
+                stopped_in: match cdc.get("stopped_in") {
+                    None => None,
+                    Some(stopped_in) => Some(StoppedIn::from_json(stopped_in)?),
+                },
             },
         })
+    }
+
+    /// The offset of a Debezium connector, which tells nothing of the server: [`Position::settle`] adds that.
+    ///
+    /// `lsn_commit` is the end of the last transaction that was done as a whole, `lsn` stands at the last change, and
+    /// `messageType` tells whether it is one of a transaction that comes again.
+    fn of_debezium(offset: &Offset) -> Option<Self> {
+        let number = |key: &str| offset.get(key).and_then(Json::as_u64);
+        let lsn = number("lsn")?;
+        let snapshot =
+            offset.get("snapshot").is_some() || offset.get("snapshot_completed").is_some();
+        let mut end = number("lsn_commit").or(snapshot.then_some(lsn)).unwrap_or(0);
+        let xid = number("txId").and_then(|xid| u32::try_from(xid).ok());
+        let message = offset
+            .get("messageType")
+            .and_then(Json::as_str)
+            .and_then(|message| MESSAGE_TYPES.into_iter().find(|known| *known == message));
+        if message == Some("MESSAGE") && xid.is_none() {
+            // It stands between transactions, behind all that were committed before it.
+            end = end.max(lsn.saturating_add(1));
+        }
+        let stopped_in = match (message, xid) {
+            (Some(_), Some(xid)) => {
+                let events = number("lsn_events_processed").unwrap_or(1).max(1);
+                Some(StoppedIn { xid, lsn: Lsn(lsn), events })
+            }
+            _ => None,
+        };
+        Some(Position {
+            phase: Phase::Streaming,
+            slot: String::new(),
+            system: String::new(),
+            timeline: 0,
+            end: Lsn(end),
+            inside: None,
+            reads: Vec::new(),
+            copies: 1,
+            sent: 0,
+            joining: Vec::new(),
+            publications: Vec::new(),
+            last: LastTransaction {
+                lsn: Some(Lsn(lsn)),
+                xid,
+                commit_time_us: offset.get("ts_usec").and_then(Json::as_i64),
+                message,
+                stopped_in,
+            },
+        })
+    }
+
+    /// Adds to a Debezium connector's offset what it does not tell: the server, the slot, and where that is confirmed.
+    pub(crate) fn settle(
+        mut self,
+        system: &str,
+        timeline: u32,
+        slot: &str,
+        confirmed: Option<Lsn>,
+    ) -> Self {
+        if !self.system.is_empty() {
+            return self;
+        }
+        self.system = system.to_owned();
+        self.timeline = timeline;
+        self.slot = slot.to_owned();
+        if self.end == Lsn::ZERO {
+            self.end = confirmed.unwrap_or_default();
+        }
+        self
     }
 }
 
@@ -293,6 +400,7 @@ pub(crate) mod tests {
             xid: Some(7),
             commit_time_us: Some(5),
             message: Some("INSERT"),
+            stopped_in: None,
         };
         position.inside = Some(Point { lsn: Lsn(120), index: 3 });
         assert_eq!(
@@ -320,10 +428,39 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_debezium_connectors_offset_tells_the_last_transaction_and_the_change_in_it() {
+        let read = |text: &str| Position::from_offset(&text.parse().unwrap()).unwrap();
+        let inside = read(
+            r#"{"lsn_proc":150,"messageType":"INSERT","lsn_commit":100,"lsn":150,"txId":7,"ts_usec":5}"#,
+        );
+        assert_eq!(inside.point(), Point { lsn: Lsn(100), index: 0 });
+        let stopped_in = inside.last.stopped_in.unwrap();
+        assert_eq!(stopped_in, StoppedIn { xid: 7, lsn: Lsn(150), events: 1 });
+        assert!(stopped_in.covers(7, Lsn(149), 3) && stopped_in.covers(7, Lsn(150), 0));
+        assert!(!stopped_in.covers(7, Lsn(150), 1), "another row of a COPY may not be done");
+        assert!(!stopped_in.covers(8, Lsn(149), 0));
+        let counted =
+            read(r#"{"messageType":"INSERT","lsn":150,"txId":7,"lsn_events_processed":4}"#);
+        assert_eq!(counted.last.stopped_in.unwrap().events, 4);
+        let between = read(r#"{"messageType":"COMMIT","lsn_commit":160,"lsn":160,"txId":7}"#);
+        assert_eq!((between.end, between.last.stopped_in), (Lsn(160), None));
+        let message = read(r#"{"messageType":"MESSAGE","lsn_commit":100,"lsn":150}"#);
+        assert_eq!((message.end, message.last.stopped_in), (Lsn(151), None));
+        let snapshot =
+            read(r#"{"lsn":90,"txId":6,"snapshot":"INITIAL","snapshot_completed":true}"#);
+        assert_eq!((snapshot.end, snapshot.last.stopped_in), (Lsn(90), None));
+        let mut settled = counted.settle("1", 2, "dbz", Some(Lsn(80)));
+        assert_eq!((settled.end, settled.slot.as_str(), settled.timeline), (Lsn(80), "dbz", 2));
+        assert_eq!(Position::from_offset(&settled.to_offset()).unwrap(), settled);
+        settled.system = "9".into();
+        assert_eq!(settled.clone().settle("1", 3, "other", None), settled, "once is enough");
+    }
+
+    #[test]
     fn other_json_is_refused() {
         for text in [
             r#"{}"#,
-            r#"{"lsn":5}"#,
+            r#"{"txId":5}"#,
             r#"{"cdc":{"phase":"streaming","slot":"s","system":"1","timeline":1}}"#,
             r#"{"cdc":{"phase":"streaming","slot":"s","system":"1","timeline":1,"end":-1}}"#,
             r#"{"cdc":{"phase":"streaming","slot":"s","system":"1","timeline":1,"end":1,"index":1}}"#,

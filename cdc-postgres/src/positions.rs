@@ -1,11 +1,12 @@
 //! How offsets compare, and which events an offset covers.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 
 use cdc_core::{Coverage, Offset, Origin, Positions, Result, TransactionId, TransactionOrigin};
 
 use crate::lsn::Lsn;
-use crate::position::{Phase, Point, Position, Read};
+use crate::position::{Phase, Point, Position, Read, StoppedIn};
 
 /// The order of a PostgreSQL log: commit LSN, then the row message in the transaction.
 #[derive(Debug, Clone, Copy, Default)]
@@ -14,7 +15,8 @@ pub(crate) struct LogPositions;
 impl Positions for LogPositions {
     fn compare(&self, a: &Offset, b: &Offset) -> Result<Option<Ordering>> {
         let (a, b) = (Position::from_offset(a)?, Position::from_offset(b)?);
-        if a.system != b.system {
+        // An offset that a Debezium connector left does not tell the server.
+        if a.system != b.system && !a.system.is_empty() && !b.system.is_empty() {
             return Ok(None);
         }
         Ok(Some(order(&a, &b)))
@@ -37,6 +39,8 @@ impl Positions for LogPositions {
                 point: position.point(),
                 reads: position.reads,
                 copies: position.copies,
+                stopped_in: position.last.stopped_in,
+                first_there: Cell::new(None),
             }),
             _ => Box::new(OnlyShown),
         })
@@ -75,6 +79,7 @@ impl Positions for LogPositions {
         position.last.xid = xid_of(&origin.transaction);
         position.last.commit_time_us = origin.transaction.commit_time_us;
         position.last.message = None;
+        position.last.stopped_in = None;
         position.forget_passed_reads();
         Some(position.to_offset())
     }
@@ -118,6 +123,26 @@ struct UpTo {
     point: Point,
     reads: Vec<Read>,
     copies: u64,
+    stopped_in: Option<StoppedIn>,
+    /// The first change that came at the LSN of `stopped_in`.
+    first_there: Cell<Option<u64>>,
+}
+
+impl UpTo {
+    /// Whether a Debezium connector had done it.
+    fn done_by_debezium(&self, origin: &Origin) -> bool {
+        let Some((stopped_in, xid)) = self.stopped_in.zip(xid_of(&origin.transaction)) else {
+            return false;
+        };
+        let lsn = Lsn(origin.log_position);
+        let mut before = 0;
+        if lsn == stopped_in.lsn {
+            let first = self.first_there.get().unwrap_or(origin.index);
+            self.first_there.set(Some(first));
+            before = origin.index.saturating_sub(first);
+        }
+        stopped_in.covers(xid, lsn, before)
+    }
 }
 
 impl Coverage for UpTo {
@@ -127,7 +152,7 @@ impl Coverage for UpTo {
         if origin.snapshot.is_snapshot() {
             return has_copy;
         }
-        if point_of(origin) < self.point {
+        if point_of(origin) < self.point || self.done_by_debezium(origin) {
             return true;
         }
         // A read that the sink did not have when it was loaded reached it in this run.
@@ -196,6 +221,19 @@ mod tests {
         assert!(covers(&position, &origin(110, 9, "t")));
         assert!(covers(&position, &origin(120, 2, "t")));
         assert!(!covers(&position, &origin(120, 3, "t")));
+    }
+
+    #[test]
+    fn what_a_debezium_connector_has_done_of_a_transaction_is_covered() {
+        let offset = r#"{"messageType":"UPDATE","lsn_commit":100,"lsn":150,"txId":12}"#;
+        let position = Position::from_offset(&offset.parse().unwrap()).unwrap();
+        let coverage = LogPositions.coverage(Some(&position.to_offset())).unwrap();
+        let at = |lsn, index| Origin { log_position: lsn, ..origin(200, index, "t") };
+        let covered = [(140, 0), (150, 1), (150, 2), (151, 3)]
+            .map(|(lsn, index)| coverage.covers(&at(lsn, index)));
+        assert_eq!(covered, [true, true, false, false]);
+        let there = LogPositions.compare(&streaming(120).to_offset(), &offset.parse().unwrap());
+        assert_eq!(there.unwrap(), Some(Ordering::Greater));
     }
 
     #[test]

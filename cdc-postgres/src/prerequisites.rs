@@ -8,6 +8,7 @@ use crate::catalog::publications::Publication;
 use crate::catalog::server::ServerFacts;
 use crate::catalog::tables::Table;
 use crate::names::{append_publication, quote, quote_table};
+use crate::options::{Options, PublicationMode};
 use crate::slot::SlotFacts;
 
 /// Something that is not as it must be, and what to do about it.
@@ -31,7 +32,7 @@ impl fmt::Display for Prerequisite {
     }
 }
 
-/// All of them on one line.
+/// All of them on one line; who wants a list finds it in [`PostgresError::Prerequisites`](crate::PostgresError::Prerequisites).
 pub(crate) fn report(unmet: &[Prerequisite]) -> String {
     match unmet {
         [one] => one.to_string(),
@@ -48,12 +49,13 @@ pub(crate) struct Check<'a> {
     pub(crate) server: &'a ServerFacts,
     pub(crate) slot_name: &'a str,
     pub(crate) slot: Option<&'a SlotFacts>,
-    pub(crate) create_slot: bool,
+    pub(crate) options: &'a Options,
     pub(crate) publication_name: &'a str,
     pub(crate) publications: &'a [Publication],
-    pub(crate) create_publication: bool,
     /// Tables that have yet to be entered into a publication.
     pub(crate) to_publish: &'a [&'a Table],
+    /// Nothing is wanted for a publication of the wanted tables.
+    pub(crate) filtered_is_empty: bool,
     /// Tables that are read for the copy.
     pub(crate) to_read: &'a [&'a Table],
     /// Tables that were named and are not there.
@@ -70,8 +72,12 @@ impl Check<'_> {
     pub(crate) fn unmet(&self) -> Vec<Prerequisite> {
         let mut unmet = Vec::new();
         self.server(&mut unmet);
-        self.slot(&mut unmet);
-        self.publications(&mut unmet);
+        if self.options.streams() {
+            self.replication(&mut unmet);
+            self.versions(&mut unmet);
+            self.slot(&mut unmet);
+            self.publications(&mut unmet);
+        }
         self.tables(&mut unmet);
         unmet
     }
@@ -84,15 +90,6 @@ impl Check<'_> {
                 "use PostgreSQL 12 or later",
             ));
         }
-        if server.wal_level != "logical" {
-            unmet.push(Prerequisite::new(
-                format!(
-                    "Postgres server wal_level property must be 'logical' but is: '{}'",
-                    server.wal_level
-                ),
-                "run ALTER SYSTEM SET wal_level = 'logical' and restart the server",
-            ));
-        }
         if server.encoding == "SQL_ASCII" {
             unmet.push(Prerequisite::new(
                 format!(
@@ -100,6 +97,20 @@ impl Check<'_> {
                     server.database
                 ),
                 "move the data into a database with the encoding UTF8 (pg_dump --encoding, createdb --encoding=UTF8 --template=template0)",
+            ));
+        }
+    }
+
+    /// What reading the log takes.
+    fn replication(&self, unmet: &mut Vec<Prerequisite>) {
+        let server = self.server;
+        if server.wal_level != "logical" {
+            unmet.push(Prerequisite::new(
+                format!(
+                    "Postgres server wal_level property must be 'logical' but is: '{}'",
+                    server.wal_level
+                ),
+                "run ALTER SYSTEM SET wal_level = 'logical' and restart the server",
             ));
         }
         if server.in_recovery {
@@ -122,10 +133,34 @@ impl Check<'_> {
         }
     }
 
+    /// Options that old servers do not have.
+    fn versions(&self, unmet: &mut Vec<Prerequisite>) {
+        let options = self.options;
+        for (is_set, least, option) in [
+            (
+                options.via_root && options.makes_publication(),
+                13,
+                ".publish_via_partition_root(true)",
+            ),
+            (options.origin.is_some(), 16, ".origin(..)"),
+            (options.failover_slot && self.slot.is_none(), 17, ".failover_slot(true)"),
+        ] {
+            if is_set && self.server.version < least * 10_000 {
+                unmet.push(Prerequisite::new(
+                    format!(
+                        "the server is PostgreSQL {}, and {option} needs {least} or later",
+                        self.server.version_text
+                    ),
+                    "leave it out, or use a later server",
+                ));
+            }
+        }
+    }
+
     fn slot(&self, unmet: &mut Vec<Prerequisite>) {
         let name = self.slot_name;
         match self.slot {
-            None if !self.create_slot => unmet.push(Prerequisite::new(
+            None if !self.options.create_slot => unmet.push(Prerequisite::new(
                 format!("replication slot {name:?} does not exist, and .create_slot(false) is set"),
                 format!("run SELECT pg_create_logical_replication_slot('{name}', 'pgoutput')"),
             )),
@@ -153,24 +188,72 @@ impl Check<'_> {
 
     fn publications(&self, unmet: &mut Vec<Prerequisite>) {
         let name = self.publication_name;
-        if !self.create_publication {
-            if !self.publications.iter().any(|publication| publication.name == name) {
+        let mode = self.options.publication_mode;
+        if mode == PublicationMode::Existing {
+            if self.publications.is_empty() {
                 unmet.push(Prerequisite::new(
                     format!(
-                        "publication {name:?} does not exist, and .create_publication(false) is set"
+                        "publication {name:?} does not exist, and .create_publication(false) is set: \
+                         Publication autocreation is disabled, please create one and restart the connector."
                     ),
                     format!("run CREATE PUBLICATION {} FOR TABLE ...", quote(name)),
                 ));
             }
             return;
         }
-        for publication in self.publications {
-            if publication.all_tables {
+        if mode == PublicationMode::Filtered {
+            if self.publications.iter().any(|publication| publication.all_tables) {
                 unmet.push(Prerequisite::new(
-                    format!("publication {:?} is FOR ALL TABLES and cannot be altered", publication.name),
-                    "use it as it is with .create_publication(false), or choose another name with .publication_name(..)",
+                    format!(
+                        "A logical publication for all tables named '{name}' for plugin 'pgoutput' and database '{}' is already active on the \
+                         server and can not be altered", self.server.database
+                    ),
+                    "if you need to exclude some tables or include only a specific subset, drop it so that it is made again, or choose another \
+                     name; otherwise set publication.autocreate.mode=all_tables (.publication_mode(PublicationMode::AllTables))",
                 ));
-            } else if !publication.owned {
+            } else if self.filtered_is_empty {
+                unmet.push(Prerequisite::new(
+                    format!("No table filters found for filtered publication {name}"),
+                    "no table is wanted; check the lists of schemas and tables",
+                ));
+            }
+        }
+        let alters = mode == PublicationMode::Managed || !self.to_publish.is_empty();
+        if alters && mode != PublicationMode::Filtered {
+            self.all_tables(unmet);
+        }
+        if alters {
+            self.owners(unmet);
+        }
+        let wanted = if mode == PublicationMode::Managed { 2 } else { 1 };
+        if self.publications.len() < wanted && !self.server.may_create_in_database {
+            unmet.push(Prerequisite::new(
+                format!(
+                    "role {:?} may not create publications in database {:?}",
+                    self.server.role, self.server.database
+                ),
+                format!(
+                    "run GRANT CREATE ON DATABASE {} TO {}",
+                    quote(&self.server.database),
+                    quote(&self.server.role)
+                ),
+            ));
+        }
+        self.owners_of_tables(unmet);
+    }
+
+    fn all_tables(&self, unmet: &mut Vec<Prerequisite>) {
+        for publication in self.publications.iter().filter(|publication| publication.all_tables) {
+            unmet.push(Prerequisite::new(
+                format!("publication {:?} is FOR ALL TABLES and cannot be altered", publication.name),
+                "use it as it is with .create_publication(false), or choose another name with .publication_name(..)",
+            ));
+        }
+    }
+
+    fn owners(&self, unmet: &mut Vec<Prerequisite>) {
+        for publication in self.publications {
+            if !publication.owned && !publication.all_tables {
                 unmet.push(Prerequisite::new(
                     format!(
                         "publication {:?} belongs to role {:?}, not to {:?}",
@@ -184,19 +267,10 @@ impl Check<'_> {
                 ));
             }
         }
-        if self.publications.len() < 2 && !self.server.may_create_in_database {
-            unmet.push(Prerequisite::new(
-                format!(
-                    "role {:?} may not create publications in database {:?}",
-                    self.server.role, self.server.database
-                ),
-                format!(
-                    "run GRANT CREATE ON DATABASE {} TO {}",
-                    quote(&self.server.database),
-                    quote(&self.server.role)
-                ),
-            ));
-        }
+    }
+
+    fn owners_of_tables(&self, unmet: &mut Vec<Prerequisite>) {
+        let name = self.publication_name;
         let foreign: Vec<&&Table> = self.to_publish.iter().filter(|table| !table.owned).collect();
         if !foreign.is_empty() {
             let mut owners: Vec<&str> = foreign.iter().map(|table| table.owner.as_str()).collect();
@@ -213,13 +287,22 @@ impl Check<'_> {
                     list(foreign.iter().map(|table| table.id.to_string()))
                 ),
                 format!(
-                    "let an administrator run {} and {}, and set .create_publication(false) for one that you made; or, where the owner \
+                    "let an administrator run {}, and set .create_publication(false) for one that you made; or, where the owner \
                      is no superuser, run {}",
-                    format_args!("CREATE PUBLICATION {} FOR TABLE ...", quote(name)),
-                    format_args!("CREATE PUBLICATION {} ...", quote(&append_publication(name))),
+                    self.statements_of_administrator(name),
                     grants.join("; "),
                 ),
             ));
+        }
+    }
+
+    fn statements_of_administrator(&self, name: &str) -> String {
+        let first = format!("CREATE PUBLICATION {} FOR TABLE ...", quote(name));
+        match self.options.publication_mode {
+            PublicationMode::Managed => {
+                format!("{first} and CREATE PUBLICATION {} ...", quote(&append_publication(name)))
+            }
+            _ => first,
         }
     }
 
@@ -301,15 +384,21 @@ mod tests {
         }
     }
 
-    fn check(server: &ServerFacts) -> Check<'_> {
+    fn options() -> Options {
+        crate::builder::PostgresSourceBuilder::new("postgres://app@db/shop".into())
+            .options()
+            .unwrap()
+    }
+
+    fn check<'a>(server: &'a ServerFacts, options: &'a Options) -> Check<'a> {
         Check {
             server,
             slot_name: "s",
             slot: None,
-            create_slot: true,
+            options,
             publication_name: "s",
             publications: &[],
-            create_publication: true,
+            filtered_is_empty: false,
             to_publish: &[],
             to_read: &[],
             missing_tables: vec![],
@@ -319,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_good_server_has_nothing_to_report() {
-        assert_eq!(check(&server()).unmet(), []);
+        assert_eq!(check(&server(), &options()).unmet(), []);
     }
 
     #[test]
@@ -331,7 +420,7 @@ mod tests {
             slots: 10,
             ..server()
         };
-        let text = report(&check(&server).unmet());
+        let text = report(&check(&server, &options()).unmet());
         assert!(text.starts_with("4 prerequisites are not met: (1) "), "{text}");
         for part in [
             "wal_level property must be 'logical' but is: 'replica'",
@@ -358,7 +447,8 @@ mod tests {
             readable: false,
         };
         let tables = [&table];
-        let check = Check { to_publish: &tables, to_read: &tables, ..check(&server) };
+        let options = options();
+        let check = Check { to_publish: &tables, to_read: &tables, ..check(&server, &options) };
         let text = report(&check.unmet());
         assert!(text.contains("GRANT \"boss\" TO \"app\""), "{text}");
         assert!(text.contains("GRANT SELECT ON \"public\".\"Orders\" TO \"app\""), "{text}");

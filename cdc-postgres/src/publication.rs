@@ -25,6 +25,8 @@ struct Wanted {
 pub(crate) struct PublicationPlan {
     wanted: [Wanted; 2],
     existing: Vec<Publication>,
+    /// Partitioned tables are published as themselves.
+    via_root: bool,
     members: [BTreeSet<TableId>; 2],
 }
 
@@ -33,6 +35,7 @@ impl PublicationPlan {
     pub(crate) async fn survey(
         client: &SqlClient,
         name: &str,
+        via_root: bool,
         tables: &[Table],
     ) -> Result<Self, PostgresError> {
         let append = append_publication(name);
@@ -60,6 +63,7 @@ impl PublicationPlan {
                 Wanted { name: append, publish: "insert, truncate", tables: of(false) },
             ],
             existing,
+            via_root,
             members: now,
         })
     }
@@ -117,8 +121,9 @@ impl PublicationPlan {
                     list if list.is_empty() => String::new(),
                     list => format!(" FOR TABLE {list}"),
                 };
+                let root = if self.via_root { ", publish_via_partition_root = true" } else { "" };
                 statements.push(format!(
-                    "CREATE PUBLICATION {name}{tables} WITH (publish = '{}')",
+                    "CREATE PUBLICATION {name}{tables} WITH (publish = '{}'{root})",
                     wanted.publish
                 ));
                 continue;
@@ -216,6 +221,7 @@ mod tests {
             } else {
                 vec![]
             },
+            via_root: false,
             members: [set(main.1), set(append.1)],
         }
     }

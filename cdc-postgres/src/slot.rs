@@ -9,7 +9,7 @@ use crate::catalog::server::parse_lsn;
 use crate::catalog::{failed, get};
 use crate::error::PostgresError;
 use crate::lsn::Lsn;
-use crate::wire::command::{SlotSnapshot, create_slot};
+use crate::wire::command::{SlotSnapshot, create_failover_slot, create_slot};
 use crate::wire::connection::ReplicationConnection;
 
 /// What the server says of a slot.
@@ -128,9 +128,13 @@ pub(crate) async fn create(
     connection: &mut ReplicationConnection,
     client: &SqlClient,
     name: &str,
+    failover: bool,
     progress: &Progress,
 ) -> Result<NewSlot, PostgresError> {
-    let command = create_slot(name, false, SlotSnapshot::Export);
+    let command = match failover {
+        true => create_failover_slot(name),
+        false => create_slot(name, false, SlotSnapshot::Export),
+    };
     let making = connection.simple_query(&command);
     tokio::pin!(making);
     let mut waited = Duration::ZERO;

@@ -14,11 +14,12 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::acquire::{Held, acquire, wait_until_free};
-use crate::builder::{Address, Options, PostgresSourceBuilder, SnapshotMode};
+use crate::builder::{Address, PostgresSourceBuilder};
 use crate::catalog;
 use crate::error::PostgresError;
 use crate::feedback::{Acknowledged, Stop};
 use crate::lsn::Lsn;
+use crate::options::{Options, PublicationMode, SnapshotMode};
 use crate::position::{LastTransaction, Phase, Position};
 use crate::positions::LogPositions;
 use crate::worker::{Begin, Worker};
@@ -47,6 +48,8 @@ pub struct PostgresSource {
     run: Option<Run>,
     /// How many reads of tables are done when all that was there at the start is copied.
     copies_wanted: u64,
+    /// Nothing more can come.
+    finished: bool,
 }
 
 /// How long a source that is closed waits for the server.
@@ -82,21 +85,27 @@ impl PostgresSource {
             held: None,
             run: None,
             copies_wanted: 0,
+            finished: false,
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// Removes what a pipeline left in the database: the slot and the publications that the source made. What is not
-    /// there is no error.
+    /// there is no error. The one publication of another [mode](PublicationMode) than `Managed` stays.
     ///
     /// # Errors
     /// [`Configuration`](cdc_core::ErrorKind::Configuration) while somebody reads the slot, naming the reader; or when the
     /// slot of this name is not one that this source could have made (of another database, another plugin): it stays.
     pub async fn remove(&self, pipeline: &str) -> Result<()> {
-        let sql = catalog::connect(&self.options.config).await?;
+        let sql = catalog::connect(&self.options.sql).await?;
         let name = self.options.slot_name(pipeline);
         let found = slot::find(&sql, &name).await?.filter(|_| self.options.create_slot);
         if let Some(found) = found {
-            if let Some(reason) = found.unusable(self.options.config.database()) {
+            if let Some(reason) = found.unusable(self.options.sql.config.database()) {
                 return Err(Error::configuration(format!(
                     "replication slot {name:?} {reason}: it is not this pipeline's, and was not dropped"
                 ))
@@ -104,7 +113,8 @@ impl PostgresSource {
             }
             slot::drop(&sql, &name).await?;
         }
-        if self.options.create_publication {
+        // One publication may serve others too.
+        if self.options.publication_mode == PublicationMode::Managed {
             publication::drop_both(&sql, &self.options.publication_name(pipeline)).await?;
         }
         Ok(())
@@ -112,11 +122,11 @@ impl PostgresSource {
 
     /// How many reads of tables this run makes: what was there at the start is copied when they are done.
     fn reads_ahead(&self, held: &Held, begin: Begin, position: &Position) -> u64 {
-        if begin != Begin::Follow {
-            return 1;
-        }
-        if self.options.snapshot == SnapshotMode::Never {
-            return 0;
+        match begin {
+            Begin::Follow { again: true } => return 1 + u64::from(!position.joining.is_empty()),
+            Begin::Follow { again: false } if self.options.copies() => {}
+            Begin::Follow { .. } | Begin::Finished => return 0,
+            _ => return 1,
         }
         let joining = held.survey.plan.as_ref().map(|plan| plan.joining()).unwrap_or_default();
         let new = joining.iter().any(|table| !position.joining.contains(table));
@@ -131,6 +141,7 @@ impl PostgresSource {
     ) -> Result<(Begin, Position), PostgresError> {
         let slot_name = self.options.slot_name(&held.context.pipeline);
         let confirmed = held.survey.slot.as_ref().map(|slot| slot.confirmed.unwrap_or_default());
+        let copies = resume.map_or(0, |resume| resume.copies);
         let fresh = |phase, end| Position {
             phase,
             slot: slot_name.clone(),
@@ -139,17 +150,30 @@ impl PostgresSource {
             end,
             inside: None,
             reads: Vec::new(),
-            copies: 0,
+            copies,
             sent: resume.map_or(0, |resume| resume.sent),
             joining: Vec::new(),
             publications: Vec::new(),
             last: LastTransaction::default(),
         };
         // From a slot that is there: a new copy, or just what it has kept.
-        let from_slot = |start| match self.options.snapshot {
-            SnapshotMode::Initial => (Begin::ReadAnew, fresh(Phase::Snapshot, start)),
-            SnapshotMode::Never => (Begin::Announce, fresh(Phase::Snapshot, start)),
+        let from_slot = |start| match self.options.copies() {
+            true => (Begin::ReadAnew, fresh(Phase::Snapshot, start)),
+            false => (Begin::Announce, fresh(Phase::Snapshot, start)),
         };
+        if !self.options.streams() {
+            let done = |resume: &Position| {
+                resume.phase == Phase::Streaming
+                    || resume.phase == Phase::Snapshot && resume.copies > 0
+            };
+            return Ok(match resume {
+                Some(resume) if done(resume) => (Begin::Finished, resume.clone()),
+                resume => {
+                    let emptied = resume.is_some_and(|resume| resume.phase == Phase::Snapshot);
+                    (Begin::CopyAlone { emptied }, fresh(Phase::Snapshot, Lsn::ZERO))
+                }
+            });
+        }
         let Some(resume) = resume else {
             return match confirmed {
                 None => Ok((
@@ -172,8 +196,15 @@ impl PostgresSource {
             return Err(PostgresError::OtherSlot { slot: slot_name, offset: resume.slot.clone() });
         }
         let Some(start) = confirmed else {
-            if resume.phase == Phase::Streaming {
+            if resume.phase == Phase::Streaming && !self.options.drop_slot_on_stop {
                 return Err(PostgresError::SlotMissing { slot: slot_name, position: resume.end });
+            }
+            if resume.phase == Phase::Streaming {
+                tracing::warn!(slot = %slot_name, "the slot was dropped when the source was stopped; all tables are copied again");
+                return Ok((
+                    Begin::MakeSlot { intent_saved: false, emptied: true },
+                    fresh(Phase::Intent, Lsn::ZERO),
+                ));
             }
             let emptied = resume.phase == Phase::Snapshot;
             return Ok((
@@ -214,7 +245,10 @@ impl PostgresSource {
         }
         let mut position = resume.clone();
         position.timeline = held.history.current();
-        Ok((Begin::Follow, position))
+        // Every start copies again, but for one that goes on after a lost connection.
+        let again = self.options.snapshot == SnapshotMode::Always
+            && (self.copies_wanted == 0 || position.copies < self.copies_wanted);
+        Ok((Begin::Follow { again }, position))
     }
 }
 
@@ -223,6 +257,7 @@ impl Source for PostgresSource {
     async fn acquire(&mut self, context: &SourceContext) -> Result<()> {
         self.run = None;
         self.held = None;
+        self.finished = false;
         self.stop = Stop::new();
         let (held, process) =
             acquire(&self.options, context, &self.acknowledged, &self.stop, self.process).await?;
@@ -230,7 +265,7 @@ impl Source for PostgresSource {
             system: format!("postgresql:{}", held.survey.server.system),
             database: held.survey.server.database.clone(),
         });
-        self.slot = Some(self.options.slot_name(&context.pipeline));
+        self.slot = self.options.streams().then(|| self.options.slot_name(&context.pipeline));
         self.process = process;
         self.held = Some(held);
         Ok(())
@@ -241,8 +276,18 @@ impl Source for PostgresSource {
             return Err(Error::configuration("the PostgreSQL source was started before acquire"));
         };
         let resume = resume.as_ref().map(Position::from_offset).transpose()?;
+        let resume = resume.map(|position| {
+            let slot = self.options.slot_name(&held.context.pipeline);
+            let confirmed = held.survey.slot.as_ref().and_then(|slot| slot.confirmed);
+            position.settle(&held.survey.server.system, held.history.current(), &slot, confirmed)
+        });
         let (begin, position) = self.decide(&held, resume.as_ref())?;
         self.copies_wanted = position.copies + self.reads_ahead(&held, begin, &position);
+        if begin == Begin::Finished {
+            self.run = None;
+            self.finished = true;
+            return Ok(());
+        }
         let (out, batches) = mpsc::channel(1);
         let worker = Worker::new(
             Arc::clone(&self.options),
@@ -258,12 +303,20 @@ impl Source for PostgresSource {
     }
 
     async fn next_batch(&mut self) -> Result<Option<Batch>> {
+        if self.finished {
+            return Ok(None);
+        }
         let Some(run) = &mut self.run else {
             return Err(Error::configuration("the PostgreSQL source was not started"));
         };
         match run.batches.recv().await {
             Some(Ok(batch)) => Ok(Some(batch)),
             Some(Err(error)) => Err(error.into()),
+            // A worker that fails says so; one that reads rows alone comes to an end.
+            None if !self.options.streams() && (&mut run.task).await.is_ok() => {
+                self.finished = true;
+                Ok(None)
+            }
             None => Err(Error::transient("the PostgreSQL source's worker has ended")),
         }
     }
@@ -277,7 +330,7 @@ impl Source for PostgresSource {
     }
 
     async fn end_of_log(&mut self) -> Result<Offset> {
-        let sql = catalog::connect(&self.options.config).await?;
+        let sql = catalog::connect(&self.options.sql).await?;
         let facts = catalog::server::facts(&sql).await?;
         let end = catalog::server::insert_position(&sql, facts.segment_size).await?;
         let position = Position {
@@ -316,8 +369,11 @@ impl Source for PostgresSource {
             self.stop.stop().await;
             drop((run, held));
             if let Some(slot) = &self.slot {
-                let sql = catalog::connect(&self.options.config).await?;
-                wait_until_free(&sql, slot).await?;
+                let sql = catalog::connect(&self.options.sql).await?;
+                wait_until_free(&sql, slot, None).await?;
+                if self.options.drop_slot_on_stop {
+                    slot::drop(&sql, slot).await?;
+                }
             }
             Ok::<(), PostgresError>(())
         })
@@ -329,7 +385,7 @@ impl Source for PostgresSource {
 impl fmt::Debug for PostgresSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresSource")
-            .field("database", &self.options.config.display())
+            .field("database", &self.options.sql.config.display())
             .field("acquired", &self.held.is_some())
             .field("running", &self.run.is_some())
             .finish_non_exhaustive()

@@ -5,13 +5,14 @@ use std::collections::HashSet;
 use cdc_core::TableId;
 use cdc_pgconn::SqlClient;
 
-use crate::builder::{Options, SnapshotMode};
 use crate::catalog::publications::{self, Publication, PublishedTable};
 use crate::catalog::server::{self, ServerFacts};
 use crate::catalog::tables::{Table, TableKind, tables};
 use crate::error::PostgresError;
+use crate::options::{Options, PublicationMode};
 use crate::prerequisites::Check;
 use crate::publication::PublicationPlan;
+use crate::single_publication::SinglePublication;
 use crate::slot::{self, SlotFacts};
 
 /// What there is.
@@ -23,8 +24,10 @@ pub(crate) struct Survey {
     pub(crate) tables: Vec<Table>,
     /// Tables that are there and not followed.
     unwanted: HashSet<TableId>,
-    /// What our own publications are and are to be; `None` where the user's is used.
+    /// What our own two publications are and are to be; `None` where there is one.
     pub(crate) plan: Option<PublicationPlan>,
+    /// What is to be done about the one publication; `None` where there are two, or none is read.
+    pub(crate) single: Option<SinglePublication>,
     /// The publications that there are.
     pub(crate) publications: Vec<Publication>,
 }
@@ -43,57 +46,74 @@ impl Survey {
         let slot = slot::find(client, &slot_name).await?;
         let all = tables(client).await?;
         let selected = select(&all, options);
-        let plan = if options.create_publication {
-            Some(PublicationPlan::survey(client, &publication, &selected).await?)
-        } else {
-            None
+        let selected_count = selected.len();
+        let mode = if options.streams() { Some(options.publication_mode) } else { None };
+        let plan = match mode {
+            Some(PublicationMode::Managed) => Some(
+                PublicationPlan::survey(client, &publication, options.via_root, &selected).await?,
+            ),
+            _ => None,
         };
-        let publications = match &plan {
-            Some(plan) => plan.existing().to_vec(),
-            None => publications::find(client, &names).await?,
+        let single = match mode {
+            None | Some(PublicationMode::Managed) => None,
+            Some(_) => {
+                Some(SinglePublication::survey(client, options, &publication, &selected).await?)
+            }
         };
-        let followed = match &plan {
-            Some(_) => selected,
-            None => {
+        let publications = match (&plan, &single) {
+            (Some(plan), _) => plan.existing().to_vec(),
+            (None, single) => {
+                single.as_ref().and_then(SinglePublication::existing).cloned().into_iter().collect()
+            }
+        };
+        let followed = match mode {
+            None | Some(PublicationMode::Managed) => selected,
+            // Made only now, or altered: which of these it publishes is seen then.
+            Some(PublicationMode::AllTables | PublicationMode::Filtered) => all
+                .iter()
+                .filter(|table| {
+                    table.kind.left_out().is_none() && options.filter.wants_table(table)
+                })
+                .cloned()
+                .collect(),
+            Some(PublicationMode::NoTables | PublicationMode::Existing) => {
                 let published: HashSet<u32> = publications::published(client, &names)
                     .await?
                     .into_iter()
                     .map(|table| table.oid)
                     .collect();
                 all.iter()
-                    .filter(|table| published.contains(&table.oid) && wants(options, table))
+                    .filter(|table| {
+                        published.contains(&table.oid) && options.filter.wants_table(table)
+                    })
                     .cloned()
                     .collect()
             }
         };
-        let entering = plan.as_ref().map(PublicationPlan::to_enter).unwrap_or_default();
+        let entering: HashSet<&TableId> = match (&plan, &single) {
+            (Some(plan), _) => plan.to_enter().into_iter().collect(),
+            (None, Some(single)) => single.entering.iter().collect(),
+            (None, None) => HashSet::new(),
+        };
         let to_publish: Vec<&Table> =
             followed.iter().filter(|table| entering.contains(&table.id)).collect();
-        let to_read: Vec<&Table> = match options.snapshot {
-            SnapshotMode::Initial => followed.iter().collect(),
-            SnapshotMode::Never => Vec::new(),
-        };
-        let named = |table: &&Table| {
-            options
-                .filter
-                .include
-                .iter()
-                .any(|pattern| pattern.is_exact() && pattern.matches(&table.id))
-        };
+        let to_read: Vec<&Table> =
+            if options.copies() { followed.iter().collect() } else { Vec::new() };
         let check = Check {
             server: &server,
             slot_name: &slot_name,
             slot: slot.as_ref(),
-            create_slot: options.create_slot,
+            options,
             publication_name: &publication,
             publications: &publications,
-            create_publication: options.create_publication,
             to_publish: &to_publish,
+            filtered_is_empty: selected_count == 0
+                && options.publication_mode == PublicationMode::Filtered,
             to_read: &to_read,
             missing_tables: options.filter.missing(all.iter().map(|table| &table.id)).collect(),
             impossible_tables: all
                 .iter()
-                .filter(named)
+                .filter(|table| options.filter.names(&table.id))
                 .filter_map(|table| Some((&table.id, table.kind.left_out()?)))
                 .collect(),
         };
@@ -101,7 +121,7 @@ impl Survey {
         if !unmet.is_empty() {
             return Err(PostgresError::Prerequisites(unmet));
         }
-        for table in all.iter().filter(|table| wants(options, table)) {
+        for table in all.iter().filter(|table| options.filter.wants_table(table)) {
             if let Some(reason) = table.kind.left_out() {
                 tracing::warn!(table = %table.id, "table is left out: {reason}");
             }
@@ -110,9 +130,14 @@ impl Survey {
             tracing::warn!("no table is followed yet; tables made later join at the next start");
         }
         let ids: HashSet<&TableId> = followed.iter().map(|table| &table.id).collect();
+        // What one publication publishes may change while it is read; what ours hold changes at a start alone.
+        let is_wanted = |table: &&Table| match plan {
+            Some(_) => ids.contains(&table.id),
+            None => table.kind != TableKind::Offsets && options.filter.wants_table(table),
+        };
         let unwanted =
-            all.iter().map(|table| &table.id).filter(|id| !ids.contains(id)).cloned().collect();
-        Ok(Survey { server, slot, tables: followed, unwanted, plan, publications })
+            all.iter().filter(|table| !is_wanted(table)).map(|table| table.id.clone()).collect();
+        Ok(Survey { server, slot, tables: followed, unwanted, plan, single, publications })
     }
 
     /// Whether the changes of a table that the log names are wanted; it may be gone by now.
@@ -126,36 +151,35 @@ impl Survey {
             || options.filter.wants(table)
     }
 
-    /// The tables to read, as they are published now.
+    /// The tables to read, as they are published now, in the order in which they are copied.
     pub(crate) async fn published(
         &self,
         client: &SqlClient,
+        options: &Options,
         names: &[String],
     ) -> Result<Vec<PublishedTable>, PostgresError> {
         let mut seen = HashSet::new();
-        let published = publications::published(client, names).await?;
-        Ok(published
-            .into_iter()
-            .filter(|table| {
-                self.tables.iter().any(|followed| followed.oid == table.oid)
-                    && seen.insert(table.oid)
-            })
-            .collect())
+        let mut published = if options.streams() {
+            publications::published(client, names).await?
+        } else {
+            self.tables.iter().map(PublishedTable::whole).collect()
+        };
+        published.retain(|table| {
+            self.tables.iter().any(|followed| followed.oid == table.oid) && seen.insert(table.oid)
+        });
+        published.sort_by_cached_key(|table| options.filter.place(&table.id));
+        Ok(published)
     }
 }
 
-/// The tables that our own publications are to hold: partitioned ones by their leaves.
+/// The tables that a publication of ours is to hold by name: partitioned ones by their leaves, or as themselves.
 fn select(all: &[Table], options: &Options) -> Vec<Table> {
+    let is_part = |table: &Table| match options.via_root {
+        true => table.kind.left_out().is_none() && table.ancestors.is_empty(),
+        false => table.kind == TableKind::Ordinary,
+    };
     all.iter()
-        .filter(|table| table.kind == TableKind::Ordinary && wants(options, table))
+        .filter(|table| is_part(table) && options.filter.wants_table(table))
         .cloned()
         .collect()
-}
-
-fn wants(options: &Options, table: &Table) -> bool {
-    let filter = &options.filter;
-    let names = || std::iter::once(&table.id).chain(&table.ancestors);
-    (filter.include.is_empty()
-        || names().any(|name| filter.include.iter().any(|p| p.matches(name))))
-        && !names().any(|name| filter.exclude.iter().any(|pattern| pattern.matches(name)))
 }

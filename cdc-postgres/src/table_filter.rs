@@ -1,119 +1,71 @@
-//! Which tables are wanted: `public.orders`, `shop.*`, `"Odd.Name"."T"`.
+//! Which tables are wanted, and in which order they are copied.
 
 use cdc_core::TableId;
+use cdc_core::java_pattern::JavaPattern;
 
-/// A pattern for tables: `*` stands for any characters in an unquoted part, double quotes make a part exact.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TablePattern {
-    text: String,
-    schema: Part,
-    table: Part,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
-    Exact(String),
-    Glob(String),
-}
-
-impl Part {
-    fn matches(&self, name: &str) -> bool {
-        match self {
-            Part::Exact(exact) => exact == name,
-            Part::Glob(pattern) => glob(pattern.as_bytes(), name.as_bytes()),
-        }
-    }
-}
-
-/// `*` is any run of characters; everything else stands for itself.
-fn glob(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut retry = None;
-    while n < name.len() {
-        if pattern.get(p) == Some(&b'*') {
-            retry = Some((p, n));
-            p += 1;
-        } else if pattern.get(p) == name.get(n) {
-            p += 1;
-            n += 1;
-        } else if let Some((star, taken)) = retry {
-            retry = Some((star, taken + 1));
-            p = star + 1;
-            n = taken + 1;
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|byte| *byte == b'*')
-}
-
-impl TablePattern {
-    /// Reads `schema.table`.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let error = || {
-            format!(
-                "{text:?} is not a table of the form schema.table, such as public.orders or shop.*"
-            )
-        };
-        let (schema, rest) = part(text.trim()).ok_or_else(error)?;
-        let (table, rest) = part(rest.strip_prefix('.').ok_or_else(error)?).ok_or_else(error)?;
-        if !rest.is_empty() {
-            return Err(error());
-        }
-        Ok(TablePattern { text: text.trim().to_owned(), schema, table })
-    }
-
-    pub(crate) fn matches(&self, table: &TableId) -> bool {
-        self.schema.matches(&table.schema) && self.table.matches(&table.table)
-    }
-
-    /// Whether it names one table rather than a set.
-    pub(crate) fn is_exact(&self) -> bool {
-        matches!((&self.schema, &self.table), (Part::Exact(_), Part::Exact(_)))
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.text
-    }
-}
-
-/// One part, and what follows it.
-fn part(text: &str) -> Option<(Part, &str)> {
-    if let Some(quoted) = text.strip_prefix('"') {
-        let mut name = String::new();
-        let mut rest = quoted;
-        loop {
-            let (before, after) = rest.split_once('"')?;
-            name.push_str(before);
-            match after.strip_prefix('"') {
-                Some(more) => {
-                    name.push('"');
-                    rest = more;
-                }
-                None => return (!name.is_empty()).then_some((Part::Exact(name), after)),
-            }
-        }
-    }
-    let end = text.find('.').unwrap_or(text.len());
-    let (name, rest) = text.split_at(end);
-    if name.is_empty() || name.contains('"') {
-        return None;
-    }
-    let name = name.to_owned();
-    Some((if name.contains('*') { Part::Glob(name) } else { Part::Exact(name) }, rest))
-}
+use crate::catalog::tables::Table;
+use crate::name_pattern::{NamePattern, any_of};
 
 /// The tables that are wanted: all that a pattern names (all at all without one), but those excluded.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TableFilter {
-    pub(crate) include: Vec<TablePattern>,
-    pub(crate) exclude: Vec<TablePattern>,
+    pub(crate) include: Vec<NamePattern>,
+    pub(crate) exclude: Vec<NamePattern>,
+    pub(crate) lists: NameLists,
+}
+
+/// The lists of a Debezium configuration: regular expressions for `schema` and `schema.table`. One that is not set
+/// excludes nothing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NameLists {
+    pub(crate) schema_include: Option<Vec<JavaPattern>>,
+    pub(crate) schema_exclude: Vec<JavaPattern>,
+    pub(crate) table_include: Option<Vec<JavaPattern>>,
+    pub(crate) table_exclude: Vec<JavaPattern>,
+    /// Leave out the table that PostGIS makes (`table.ignore.builtin`).
+    pub(crate) ignore_builtin: bool,
+}
+
+impl NameLists {
+    fn includes(&self, table: &TableId) -> bool {
+        let among = |list: &Option<Vec<JavaPattern>>, name: &str| {
+            list.as_ref().is_none_or(|list| any_of(list, name, false))
+        };
+        among(&self.schema_include, &table.schema) && among(&self.table_include, &table.to_string())
+    }
+
+    fn excludes(&self, table: &TableId) -> bool {
+        (self.ignore_builtin && &*table.table == "spatial_ref_sys")
+            || any_of(&self.schema_exclude, &table.schema, true)
+            || any_of(&self.table_exclude, &table.to_string(), true)
+    }
 }
 
 impl TableFilter {
+    /// Whether a table is wanted under this name.
     pub(crate) fn wants(&self, table: &TableId) -> bool {
-        (self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches(table)))
-            && !self.exclude.iter().any(|pattern| pattern.matches(table))
+        self.includes(table) && !self.excludes(table)
+    }
+
+    /// Whether a table is wanted; a partition also under the names of the tables above it.
+    pub(crate) fn wants_table(&self, table: &Table) -> bool {
+        let names = || std::iter::once(&table.id).chain(&table.ancestors);
+        names().any(|name| self.includes(name)) && !names().any(|name| self.excludes(name))
+    }
+
+    fn includes(&self, table: &TableId) -> bool {
+        (self.include.is_empty() || self.include.iter().any(|pattern| pattern.matches_table(table)))
+            && self.lists.includes(table)
+    }
+
+    fn excludes(&self, table: &TableId) -> bool {
+        self.exclude.iter().any(|pattern| pattern.matches_table(table))
+            || self.lists.excludes(table)
+    }
+
+    /// Whether a pattern names this one table.
+    pub(crate) fn names(&self, table: &TableId) -> bool {
+        self.include.iter().any(|pattern| pattern.is_exact() && pattern.matches_table(table))
     }
 
     /// Patterns that name one table each which is not among these.
@@ -124,9 +76,23 @@ impl TableFilter {
         self.include
             .iter()
             .filter(move |pattern| {
-                pattern.is_exact() && !tables.clone().any(|table| pattern.matches(table))
+                pattern.is_exact() && !tables.clone().any(|table| pattern.matches_table(table))
             })
-            .map(TablePattern::as_str)
+            .map(NamePattern::as_str)
+    }
+
+    /// Orders tables as they are copied: by the first pattern that names them, then by name, whatever the database's
+    /// collation, as Debezium does.
+    pub(crate) fn place(&self, table: &TableId) -> (usize, String) {
+        let text = table.to_string();
+        let place = match &self.lists.table_include {
+            Some(list) => list
+                .iter()
+                .position(|pattern| any_of(std::slice::from_ref(pattern), &text, false))
+                .unwrap_or(list.len()),
+            None => 0,
+        };
+        (place, text)
     }
 }
 
@@ -134,26 +100,8 @@ impl TableFilter {
 mod tests {
     use super::*;
 
-    fn matches(pattern: &str, schema: &str, table: &str) -> bool {
-        TablePattern::parse(pattern).unwrap().matches(&TableId::new(schema, table))
-    }
-
-    #[test]
-    fn stars_stand_for_anything_and_quotes_for_themselves() {
-        assert!(matches("public.orders", "public", "orders"));
-        assert!(!matches("public.orders", "public", "orders2"));
-        assert!(matches("shop.*", "shop", "anything"));
-        assert!(matches("*.o*s", "x", "orders"));
-        assert!(!matches("*.o*s", "x", "order"));
-        assert!(matches("\"odd.schema\".\"T\"\"*\"", "odd.schema", "T\"*"));
-        assert!(!matches("public.\"o*\"", "public", "orders"));
-    }
-
-    #[test]
-    fn what_is_no_table_is_refused() {
-        for text in ["", "orders", ".orders", "a.", "a.b.c", "\"a.b", "a\"b.c"] {
-            assert!(TablePattern::parse(text).is_err(), "{text:?}");
-        }
+    fn list(value: &str) -> Vec<JavaPattern> {
+        JavaPattern::list("table.include.list", value).unwrap()
     }
 
     #[test]
@@ -161,11 +109,46 @@ mod tests {
         let filter = TableFilter {
             include: ["public.a", "public.b", "x.*"]
                 .iter()
-                .map(|text| TablePattern::parse(text).unwrap())
+                .map(|text| NamePattern::table(text).unwrap())
                 .collect(),
-            exclude: vec![],
+            ..TableFilter::default()
         };
         let tables = [TableId::new("public", "a")];
         assert_eq!(filter.missing(tables.iter()).collect::<Vec<_>>(), ["public.b"]);
+    }
+
+    #[test]
+    fn lists_of_schemas_and_tables_hold_together_and_match_whole_names() {
+        let filter = TableFilter {
+            lists: NameLists {
+                schema_include: Some(list("public, shop_\\d+")),
+                table_exclude: list(".*\\.tmp_.*"),
+                ..NameLists::default()
+            },
+            ..TableFilter::default()
+        };
+        assert!(filter.wants(&TableId::new("PUBLIC", "orders")));
+        assert!(filter.wants(&TableId::new("shop_12", "orders")));
+        assert!(!filter.wants(&TableId::new("shop_12", "tmp_1")));
+        assert!(!filter.wants(&TableId::new("xpublic", "orders")));
+    }
+
+    #[test]
+    fn tables_are_copied_in_the_order_of_the_list_and_then_by_name() {
+        let filter = TableFilter {
+            lists: NameLists {
+                table_include: Some(list("public.z,public.*")),
+                ..NameLists::default()
+            },
+            ..TableFilter::default()
+        };
+        let mut tables: Vec<TableId> =
+            ["a", "Z", "z", "b"].iter().map(|name| TableId::new("public", *name)).collect();
+        tables.sort_by_cached_key(|table| filter.place(table));
+        let names: Vec<&str> = tables.iter().map(|table| &*table.table).collect();
+        assert_eq!(names, ["Z", "z", "a", "b"]);
+        tables.sort_by_cached_key(|table| TableFilter::default().place(table));
+        let names: Vec<&str> = tables.iter().map(|table| &*table.table).collect();
+        assert_eq!(names, ["Z", "a", "b", "z"]);
     }
 }

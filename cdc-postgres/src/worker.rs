@@ -11,17 +11,19 @@ use tokio::sync::mpsc;
 
 use crate::acquire::{Held, Link, queue_bytes, start};
 use crate::batch::BatchBuilder;
-use crate::builder::{Options, SnapshotMode};
 use crate::catalog::{publications, server};
 use crate::error::PostgresError;
 use crate::feedback::{Acknowledged, Stop};
 use crate::lsn::Lsn;
+use crate::options::Options;
 use crate::position::{Phase, Position, Read};
 use crate::publication::PublicationPlan;
 use crate::relations::Relations;
+use crate::shape::Shaper;
 use crate::slot::{self, NewSlot};
 use crate::snapshot::{self, Kind, SnapshotReader};
 use crate::stream::LogStream;
+use crate::survey::Survey;
 
 /// How a run begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +39,12 @@ pub(crate) enum Begin {
     ReadAnew,
     /// The slot is there, and no rows are wanted.
     Announce,
-    /// Go on from the position.
-    Follow,
+    /// Go on from the position; `again` copies all tables once more when the log is read up to where it ends now.
+    Follow { again: bool },
+    /// Read all rows and end. Targets may hold rows of an earlier copy and are emptied first.
+    CopyAlone { emptied: bool },
+    /// There is nothing left to do.
+    Finished,
 }
 
 /// Tables that were made or chosen since the last start.
@@ -60,6 +66,8 @@ pub(crate) struct Worker {
     relations: Relations,
     /// Tables that join when the log is read up to a point.
     waiting: Option<Joining>,
+    /// The last step of every event.
+    shaper: Shaper,
     out: mpsc::Sender<Result<Batch, PostgresError>>,
 }
 
@@ -72,6 +80,7 @@ impl Worker {
         stop: Stop,
         out: mpsc::Sender<Result<Batch, PostgresError>>,
     ) -> Self {
+        let shaper = Shaper::new(&options.shape);
         Worker {
             options,
             held,
@@ -80,6 +89,7 @@ impl Worker {
             stop,
             relations: Relations::default(),
             waiting: None,
+            shaper,
             out,
         }
     }
@@ -114,7 +124,9 @@ impl Worker {
                 self.note_publications().await?;
                 self.announce().await?;
             }
-            Begin::Follow => self.resume_joining().await?,
+            Begin::Follow { again } => self.resume_joining(again).await?,
+            Begin::CopyAlone { emptied } => return self.copy_alone(emptied).await,
+            Begin::Finished => return Ok(()),
         }
         let stream = match stream {
             Some(stream) => stream,
@@ -166,6 +178,9 @@ impl Worker {
 
     /// Brings our publications to the wanted set. The tables that are new in them.
     async fn enter_tables(&mut self) -> Result<Vec<TableId>, PostgresError> {
+        if let Some(single) = &self.held.survey.single {
+            single.apply(&self.held.sql).await?;
+        }
         let Some(plan) = &self.held.survey.plan else { return Ok(Vec::new()) };
         let joining = plan.joining();
         plan.apply(&self.held.sql).await?;
@@ -196,18 +211,19 @@ impl Worker {
         let Link::Idle(link) = &mut self.held.link else { return Err(PostgresError::Stopped) };
         let progress = &self.held.context.progress;
         let NewSlot { start, snapshot } =
-            slot::create(link, &self.held.sql, &slot_name, progress).await?;
+            slot::create(link, &self.held.sql, &slot_name, self.options.failover_slot, progress)
+                .await?;
         self.position.phase = Phase::Snapshot;
         self.position.end = start;
         self.save_now().await?;
-        if self.options.snapshot == SnapshotMode::Never {
+        if !self.options.copies() {
             let stream = self.start_stream().await?;
             self.announce().await?;
             return Ok(stream);
         }
         let published = self.published(None).await?;
-        let config = &self.options.config;
-        let reader = SnapshotReader::open(config, Kind::Exported(&snapshot), &published).await;
+        let kind = Kind::Exported(&snapshot);
+        let reader = SnapshotReader::open(&self.options, kind, &published).await;
         // The exported snapshot is imported, or useless; the stream may begin and holds the slot.
         let stream = self.start_stream().await?;
         match reader {
@@ -216,7 +232,7 @@ impl Worker {
                 self.finish_copy(None).await?;
             }
             Err(PostgresError::TableRewritten { table }) => {
-                tracing::warn!(%table, "the table was rewritten or truncated since the slot was made; the copy begins with a new snapshot");
+                tracing::warn!(%table, "the table was rewritten, truncated or altered since the slot was made; the copy begins with a new snapshot");
                 self.copy_by_own_snapshot(None).await?;
             }
             Err(error) => return Err(error),
@@ -231,12 +247,25 @@ impl Worker {
         tables: Option<Vec<TableId>>,
     ) -> Result<(), PostgresError> {
         let published = self.published(tables.as_deref()).await?;
-        let reader = SnapshotReader::open(&self.options.config, Kind::Own, &published).await?;
+        let reader = SnapshotReader::open(&self.options, Kind::Own, &published).await?;
         let shows = reader.shows.clone();
         self.read(reader, true).await?;
         let copy = self.position.copies + 1;
         let read = shows.map(|(visible, until)| Read { visible, until, tables, copy });
         self.finish_copy(read).await
+    }
+
+    /// Reads all rows by a snapshot of our own, with nothing to follow.
+    async fn copy_alone(&mut self, emptied: bool) -> Result<(), PostgresError> {
+        self.position.end =
+            server::insert_position(&self.held.sql, self.held.survey.server.segment_size).await?;
+        self.save_now().await?;
+        let published = self.published(None).await?;
+        let reader = SnapshotReader::open(&self.options, Kind::Own, &published).await?;
+        self.read(reader, emptied).await?;
+        self.position.copies += 1;
+        self.position.sent = 0;
+        self.save_now().await
     }
 
     /// All rows are sent: from here on changes follow.
@@ -252,21 +281,30 @@ impl Worker {
 
     /// Reads the tables that were about to join when the run before ended; others join when the log is read up to where
     /// it ends now, so that all sinks are at one point then.
-    async fn resume_joining(&mut self) -> Result<(), PostgresError> {
-        let Some(plan) = self.held.survey.plan.clone() else {
-            return self.note_publications().await;
-        };
+    ///
+    /// `again` reads all of them, in the same way.
+    async fn resume_joining(&mut self, again: bool) -> Result<(), PostgresError> {
         let resumed = self.position.joining.clone();
-        let new: Vec<TableId> =
-            plan.joining().into_iter().filter(|table| !resumed.contains(table)).collect();
-        if self.options.snapshot == SnapshotMode::Never {
-            self.position.joining.clear();
-            plan.apply(&self.held.sql).await?;
-            return self.note_publications().await;
+        let mut new = Vec::new();
+        match self.held.survey.plan.clone() {
+            Some(plan) if self.options.copies() => {
+                new = plan.joining();
+                new.retain(|table| !resumed.contains(table));
+                plan.without(&new).apply(&self.held.sql).await?;
+            }
+            _ => {
+                self.enter_tables().await?;
+            }
         }
-        plan.without(&new).apply(&self.held.sql).await?;
         self.note_publications().await?;
-        if !new.is_empty() {
+        if !self.options.copies() {
+            self.position.joining.clear();
+            return Ok(());
+        }
+        if again {
+            new.extend(self.published(None).await?.into_iter().map(|table| table.id));
+        }
+        if again || !new.is_empty() {
             let segment_size = self.held.survey.server.segment_size;
             let end = server::insert_position(&self.held.sql, segment_size).await?;
             self.waiting = Some(Joining { tables: new, at: end });
@@ -286,11 +324,14 @@ impl Worker {
         self.position.joining = tables.clone();
         self.save_and_wait().await?;
         let publication = self.options.publication_name(self.pipeline());
-        let followed = &self.held.survey.tables;
-        PublicationPlan::survey(&self.held.sql, &publication, followed)
-            .await?
-            .apply(&self.held.sql)
-            .await?;
+        let Survey { tables: followed, plan, .. } = &self.held.survey;
+        if plan.is_some() {
+            let via_root = self.options.via_root;
+            PublicationPlan::survey(&self.held.sql, &publication, via_root, followed)
+                .await?
+                .apply(&self.held.sql)
+                .await?;
+        }
         self.wait_for_older_transactions().await?;
         self.copy_by_own_snapshot(Some(tables)).await?;
         self.held.context.progress.set_phase(Doing::Streaming);
@@ -302,7 +343,8 @@ impl Worker {
         &self,
         tables: Option<&[TableId]>,
     ) -> Result<Vec<publications::PublishedTable>, PostgresError> {
-        let all = self.held.survey.published(&self.held.sql, &self.publications()).await?;
+        let names = self.publications();
+        let all = self.held.survey.published(&self.held.sql, &self.options, &names).await?;
         Ok(match tables {
             None => all,
             Some(tables) => all.into_iter().filter(|table| tables.contains(&table.id)).collect(),
@@ -316,7 +358,7 @@ impl Worker {
         let names = self.publications();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let slot_name = self.slot_name();
-        let copy = start(*link, &slot_name, &names)
+        let copy = start(*link, &slot_name, &names, &self.options)
             .await
             .map_err(|error| crate::acquire::start_failed(error, &slot_name))?;
         Ok(LogStream::start(
@@ -324,7 +366,7 @@ impl Worker {
             self.acknowledged.subscribe(),
             self.stop.subscribe(),
             self.held.wal_sender_timeout,
-            queue_bytes(&self.held.context),
+            queue_bytes(&self.held.context, &self.options),
         ))
     }
 

@@ -14,6 +14,7 @@ usage: replicate SOURCE_URL TARGET_URL... [options]
   --exclude LIST     not these tables, in the same form
   --state DIR        the folder of the offset file (default: cdc-state)
   --name NAME        the name of the pipeline, of which slot and publications are named (default: replicate)
+  --publication NAME use this publication as it is, with its row filters and column lists; none is made or altered
   --drain            end when all that was committed before the start is in every target
   --no-wait          an error, instead of waiting, when another instance holds the slot or the offset file
   --adopt-slot       go on from a slot that was made without this program's knowledge
@@ -30,6 +31,7 @@ pub(crate) struct Arguments {
     pub(crate) exclude: Vec<String>,
     pub(crate) state: PathBuf,
     pub(crate) name: String,
+    pub(crate) publication: Option<String>,
     pub(crate) drain: bool,
     pub(crate) no_wait: bool,
     pub(crate) adopt_slot: bool,
@@ -47,6 +49,7 @@ impl Arguments {
             exclude: Vec::new(),
             state: PathBuf::from("cdc-state"),
             name: "replicate".to_owned(),
+            publication: None,
             drain: false,
             no_wait: false,
             adopt_slot: false,
@@ -73,6 +76,7 @@ impl Arguments {
                 "--exclude" => arguments.exclude = list(&option, &value()?)?,
                 "--state" => arguments.state = PathBuf::from(value()?),
                 "--name" => arguments.name = value()?,
+                "--publication" => arguments.publication = Some(value()?),
                 "--drain" | "--no-wait" | "--adopt-slot" | "--remove" if inline.is_some() => {
                     return Err(format!("{option} takes no value"));
                 }

@@ -8,6 +8,7 @@ mod arguments;
 mod progress;
 mod signals;
 mod targets;
+mod wording;
 
 use std::process::ExitCode;
 
@@ -60,7 +61,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::from(DONE),
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", wording::message(&error));
             ExitCode::from(FAILED)
         }
     }
@@ -70,6 +71,10 @@ fn source(arguments: &Arguments) -> Result<PostgresSource> {
     let builder = PostgresSource::builder(&arguments.source);
     let builder = match &arguments.tables {
         Some(tables) => builder.tables(tables),
+        None => builder,
+    };
+    let builder = match &arguments.publication {
+        Some(name) => builder.publication_name(name).create_publication(false),
         None => builder,
     };
     builder.exclude_tables(&arguments.exclude).adopt_slot(arguments.adopt_slot).build()

@@ -10,10 +10,11 @@ use crate::row::Row;
 use crate::value::Value;
 
 use super::before_image::complete_before;
-use super::java_numbers::{Digits, write_i64};
+use super::java_numbers::write_i64;
 use super::profile::ConnectProfile;
 use super::source_block::SourceBlock;
 use super::{message, transaction};
+use crate::value::digits::Digits;
 
 /// When an event was processed: the `ts_ms`, `ts_us` and `ts_ns` at the top of an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,11 @@
 //! Dates, times and intervals as ISO 8601 text, in the forms of `java.time` that Debezium writes.
 
 use crate::value::calendar::{date_of_day, day_of_date};
+use crate::value::clock::{ClockText, Fraction};
+use crate::value::digits::{eight_digits, two_digits};
 use crate::value::{Date, Interval, Time, TimeTz, TimeUnit, Timestamp};
 
-use super::java_numbers::{Digits, digit_pair, write_i64, write_u64};
+use super::java_numbers::{write_i64, write_u64};
 
 const SECONDS_A_DAY: i64 = 86_400;
 
@@ -11,70 +13,42 @@ const SECONDS_A_DAY: i64 = 86_400;
 const INFINITY: &str = "infinity";
 const NEG_INFINITY: &str = "-infinity";
 
-/// A number that is not negative in at least so many digits, nine at most.
-fn padded(value: i64, width: usize, out: &mut Vec<u8>) {
-    let digits = Digits::of(value.unsigned_abs());
-    let digits = digits.as_bytes();
-    out.extend_from_slice(&b"000000000"[..width.saturating_sub(digits.len()).min(9)]);
-    out.extend_from_slice(digits);
-}
-
-fn write_day(day: i64, out: &mut Vec<u8>) {
+fn day_into(text: &mut ClockText, day: i64) {
     let (year, month, day) = date_of_day(day);
     if year > 9_999 {
-        out.push(b'+');
+        text.push(b'+');
     } else if year < 0 {
-        out.push(b'-');
+        text.push(b'-');
     }
-    padded(year.abs(), 4, out);
-    out.push(b'-');
-    padded(month, 2, out);
-    out.push(b'-');
-    padded(day, 2, out);
+    text.date(year, month, day);
 }
 
-/// How many digits a fraction of a second gets.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fraction {
-    Fixed(u32),
-    /// As many as it needs, none where it is zero.
-    Trimmed,
+fn clock_into(text: &mut ClockText, seconds: i64, nanos: u32, fraction: Fraction) {
+    text.clock(seconds.unsigned_abs(), nanos, fraction);
 }
 
-fn write_clock(seconds: i64, nanos: i64, fraction: Fraction, out: &mut Vec<u8>) {
-    let of_day = u32::try_from(seconds).unwrap_or(0);
-    out.extend_from_slice(digit_pair(of_day / 3_600));
-    out.push(b':');
-    out.extend_from_slice(digit_pair(of_day / 60 % 60));
-    out.push(b':');
-    out.extend_from_slice(digit_pair(of_day % 60));
-    if fraction == Fraction::Fixed(0) || (fraction == Fraction::Trimmed && nanos == 0) {
-        return;
-    }
-    out.push(b'.');
-    let start = out.len();
-    padded(nanos, 9, out);
-    match fraction {
-        Fraction::Fixed(count) => out.truncate(start + usize::try_from(count).unwrap_or(9)),
-        Fraction::Trimmed => {
-            while out.last() == Some(&b'0') {
-                out.pop();
-            }
-        }
-    }
+fn written(out: &mut Vec<u8>, write: impl FnOnce(&mut ClockText)) {
+    let mut text = ClockText::new();
+    write(&mut text);
+    out.extend_from_slice(text.as_bytes());
 }
 
-fn split(value: i64, unit: TimeUnit) -> (i64, i64) {
-    let per_second = unit.per_second();
-    (value.div_euclid(per_second), value.rem_euclid(per_second) * (1_000_000_000 / per_second))
+/// A time of day with the `Z` of UTC.
+fn write_zulu(seconds: i64, nanos: u32, fraction: Fraction, out: &mut Vec<u8>) {
+    written(out, |text| {
+        clock_into(text, seconds, nanos, fraction);
+        text.push(b'Z');
+    });
 }
 
 /// `2016-11-04Z`.
 pub(crate) fn write_date(date: Date, out: &mut Vec<u8>) {
     match date {
         Date::Days(day) => {
-            write_day(i64::from(day), out);
-            out.push(b'Z');
+            written(out, |text| {
+                day_into(text, i64::from(day));
+                text.push(b'Z');
+            });
         }
         Date::Infinity => out.extend_from_slice(INFINITY.as_bytes()),
         Date::NegInfinity => out.extend_from_slice(NEG_INFINITY.as_bytes()),
@@ -83,17 +57,15 @@ pub(crate) fn write_date(date: Date, out: &mut Vec<u8>) {
 
 /// `13:51:30.123456Z`; a `24:00:00` begins the day anew, as `java.time.LocalTime` has it.
 pub(crate) fn write_time(time: Time, out: &mut Vec<u8>) {
-    let (seconds, nanos) = split(time.value, time.unit);
-    write_clock(seconds.rem_euclid(SECONDS_A_DAY), nanos, Fraction::Trimmed, out);
-    out.push(b'Z');
+    let (seconds, nanos) = time.unit.split(time.value);
+    write_zulu(seconds.rem_euclid(SECONDS_A_DAY), nanos, Fraction::Trimmed, out);
 }
 
 /// A time with a zone, at UTC.
 pub(crate) fn write_time_tz(time: TimeTz, out: &mut Vec<u8>) {
-    let (seconds, nanos) = split(time.time.value, time.time.unit);
+    let (seconds, nanos) = time.time.unit.split(time.time.value);
     let seconds = seconds.saturating_sub(i64::from(time.offset_seconds));
-    write_clock(seconds.rem_euclid(SECONDS_A_DAY), nanos, Fraction::Trimmed, out);
-    out.push(b'Z');
+    write_zulu(seconds.rem_euclid(SECONDS_A_DAY), nanos, Fraction::Trimmed, out);
 }
 
 /// `2016-11-04T13:51:30.123456Z` without zeros at the end of the fraction.
@@ -110,14 +82,37 @@ pub(crate) fn write_timestamp_tz(timestamp: Timestamp, digits: Option<u8>, out: 
     write_instant(timestamp, Fraction::Fixed(digits.map_or(of_unit, u32::from)), out);
 }
 
+/// An instant in microseconds with all six digits, the usual case; `None` for years that have more than four.
+#[inline]
+pub(crate) fn micros_text(micros: i64) -> Option<[u8; 27]> {
+    let (seconds, fraction) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+    let (day, of_day) = (seconds.div_euclid(SECONDS_A_DAY), seconds.rem_euclid(SECONDS_A_DAY));
+    let (year, month, day) = date_of_day(day);
+    let small = |number: i64| u32::try_from(number).unwrap_or(0);
+    if !(0..=9_999).contains(&year) {
+        return None;
+    }
+    let [y1, y2, y3, y4, m1, m2, d1, d2] = eight_digits(small(year * 10_000 + month * 100 + day));
+    let of_day = small(of_day);
+    let clock = of_day / 3_600 * 10_000 + of_day / 60 % 60 * 100 + of_day % 60;
+    let [_, _, h1, h2, n1, n2, s1, s2] = eight_digits(clock);
+    let [_, _, f1, f2, f3, f4, f5, f6] = eight_digits(small(fraction));
+    Some([
+        y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2, b'.',
+        f1, f2, f3, f4, f5, f6, b'Z',
+    ])
+}
+
 fn write_instant(timestamp: Timestamp, fraction: Fraction, out: &mut Vec<u8>) {
     match timestamp {
         Timestamp::At { value, unit } => {
-            let (seconds, nanos) = split(value, unit);
-            write_day(seconds.div_euclid(SECONDS_A_DAY), out);
-            out.push(b'T');
-            write_clock(seconds.rem_euclid(SECONDS_A_DAY), nanos, fraction, out);
-            out.push(b'Z');
+            let (seconds, nanos) = unit.split(value);
+            written(out, |text| {
+                day_into(text, seconds.div_euclid(SECONDS_A_DAY));
+                text.push(b'T');
+                clock_into(text, seconds.rem_euclid(SECONDS_A_DAY), nanos, fraction);
+                text.push(b'Z');
+            });
         }
         Timestamp::Infinity => out.extend_from_slice(INFINITY.as_bytes()),
         Timestamp::NegInfinity => out.extend_from_slice(NEG_INFINITY.as_bytes()),
@@ -148,15 +143,8 @@ pub(crate) fn write_interval(interval: Interval, out: &mut Vec<u8>) {
         out.push(b'-');
     }
     write_u64(seconds.unsigned_abs() / 1_000_000, out);
-    let mut digits = Vec::with_capacity(6);
-    padded(seconds.abs() % 1_000_000, 6, &mut digits);
-    while digits.last() == Some(&b'0') {
-        digits.pop();
-    }
-    if !digits.is_empty() {
-        out.push(b'.');
-        out.extend_from_slice(&digits);
-    }
+    let nanos = u32::try_from(seconds.unsigned_abs() % 1_000_000).unwrap_or(0) * 1_000;
+    written(out, |text| text.fraction(nanos, Fraction::Trimmed));
     out.push(b'S');
 }
 
@@ -167,7 +155,7 @@ pub(crate) fn write_java_date(millis: i64, out: &mut Vec<u8>) {
         b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov",
         b"Dec",
     ];
-    let (seconds, _) = split(millis, TimeUnit::Milli);
+    let (seconds, _) = TimeUnit::Milli.split(millis);
     let day = seconds.div_euclid(SECONDS_A_DAY);
     let (year, month, day_of_month) = date_of_day(day);
     let name = |names: &[&'static [u8]], index: i64| {
@@ -177,9 +165,11 @@ pub(crate) fn write_java_date(millis: i64, out: &mut Vec<u8>) {
     out.push(b' ');
     out.extend_from_slice(name(&MONTHS, month - 1));
     out.push(b' ');
-    padded(day_of_month, 2, out);
+    out.extend_from_slice(&two_digits(u8::try_from(day_of_month).unwrap_or(0)));
     out.push(b' ');
-    write_clock(seconds.rem_euclid(SECONDS_A_DAY), 0, Fraction::Trimmed, out);
+    written(out, |text| {
+        clock_into(text, seconds.rem_euclid(SECONDS_A_DAY), 0, Fraction::Trimmed);
+    });
     out.extend_from_slice(b" UTC ");
     write_i64(year, out);
 }
@@ -187,17 +177,21 @@ pub(crate) fn write_java_date(millis: i64, out: &mut Vec<u8>) {
 /// The text of a `java.util.Date` in a header: a time before the second day, a date at midnight, else a timestamp.
 pub(crate) fn write_header_date(millis: i64, out: &mut Vec<u8>) {
     const MILLIS_A_DAY: i64 = SECONDS_A_DAY * 1_000;
-    let (seconds, nanos) = split(millis, TimeUnit::Milli);
+    let (seconds, nanos) = TimeUnit::Milli.split(millis);
     let of_day = seconds.rem_euclid(SECONDS_A_DAY);
     if millis >= MILLIS_A_DAY {
-        write_day(seconds.div_euclid(SECONDS_A_DAY), out);
+        let start = out.len();
+        written(out, |text| day_into(text, seconds.div_euclid(SECONDS_A_DAY)));
+        // SimpleDateFormat has no sign before years of more than four digits.
+        if out.get(start) == Some(&b'+') {
+            out.remove(start);
+        }
         if millis % MILLIS_A_DAY == 0 {
             return;
         }
         out.push(b'T');
     }
-    write_clock(of_day, nanos, Fraction::Fixed(3), out);
-    out.push(b'Z');
+    write_zulu(of_day, nanos, Fraction::Fixed(3), out);
 }
 
 /// Days since the epoch of `yyyy-MM-dd` as `SimpleDateFormat` reads it: months and days beyond their ranges count on.

@@ -6,88 +6,15 @@
 use std::io::Write as _;
 
 use crate::value::Decimal;
-
-const DIGIT_PAIRS: &[u8; 200] = b"0001020304050607080910111213141516171819\
-2021222324252627282930313233343536373839\
-4041424344454647484950515253545556575859\
-6061626364656667686970717273747576777879\
-8081828384858687888990919293949596979899";
+pub(crate) use crate::value::digits::write_u64;
 
 /// Appends an integer in decimal.
+#[inline]
 pub(crate) fn write_i64(value: i64, out: &mut Vec<u8>) {
     if value < 0 {
         out.push(b'-');
     }
     write_u64(value.unsigned_abs(), out);
-}
-
-/// Appends an integer in decimal.
-pub(crate) fn write_u64(value: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(Digits::of(value).as_bytes());
-}
-
-/// The digits of an integer, to be written more than once: of a time in nanoseconds the first digits are those of the
-/// milliseconds.
-pub(crate) struct Digits {
-    buffer: [u8; 20],
-    at: usize,
-}
-
-impl Digits {
-    pub(crate) fn of(value: u64) -> Self {
-        let mut buffer = [0u8; 20];
-        let at = write_digits(value, &mut buffer);
-        Digits { buffer, at }
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.buffer[self.at..]
-    }
-
-    /// The digits of the number divided by a power of ten.
-    pub(crate) fn without_last(&self, count: usize) -> &[u8] {
-        match self.as_bytes().split_at_checked(self.as_bytes().len().saturating_sub(count)) {
-            Some((first, _)) if !first.is_empty() => first,
-            _ => b"0",
-        }
-    }
-}
-
-/// Writes at the end of the buffer and says where the digits start.
-fn write_digits(value: u64, buffer: &mut [u8; 20]) -> usize {
-    const EIGHT: u64 = 100_000_000;
-    let mut rest = value;
-    let mut at = buffer.len();
-    // Eight digits at a time: their divisions are of 32 bits and do not wait for each other.
-    while rest >= EIGHT {
-        let eight = u32::try_from(rest % EIGHT).unwrap_or(0);
-        rest /= EIGHT;
-        at -= 8;
-        let (high, low) = (eight / 10_000, eight % 10_000);
-        for (offset, pair) in [(0, high / 100), (2, high % 100), (4, low / 100), (6, low % 100)] {
-            buffer[at + offset..at + offset + 2].copy_from_slice(digit_pair(pair));
-        }
-    }
-    let mut rest = u32::try_from(rest).unwrap_or(0);
-    while rest >= 100 {
-        at -= 2;
-        buffer[at..at + 2].copy_from_slice(digit_pair(rest % 100));
-        rest /= 100;
-    }
-    if rest >= 10 {
-        at -= 2;
-        buffer[at..at + 2].copy_from_slice(digit_pair(rest));
-    } else {
-        at -= 1;
-        buffer[at] = digit_pair(rest)[1];
-    }
-    at
-}
-
-/// The two digits of a number below 100.
-pub(crate) fn digit_pair(number: u32) -> &'static [u8] {
-    let at = (number as usize % 100) * 2;
-    &DIGIT_PAIRS[at..at + 2]
 }
 
 /// Appends a finite or special `double` as `Double.toString` prints it.

@@ -41,7 +41,7 @@ impl RecordSplit {
                 out.push(event);
                 out.extend(tombstone);
             }
-            Operation::Update => match change.old_key().zip(change.key()) {
+            Operation::Update => match change.old_record_key().zip(change.record_key()) {
                 Some((old, new)) => {
                     let header = |name: &str, key| -> Result<Header> {
                         let key = self.profile.key(key)?;
@@ -55,6 +55,7 @@ impl RecordSplit {
                         before: change.before.clone(),
                         after: None,
                         transaction: change.transaction,
+                        record_keys: None,
                     });
                     deleted.headers.push(header("__debezium.newkey", &new)?);
                     let tombstone = self.tombstone(&deleted);
@@ -66,6 +67,7 @@ impl RecordSplit {
                         before: None,
                         after: completed(change),
                         transaction: change.transaction,
+                        record_keys: None,
                     });
                     created.headers.push(header("__debezium.oldkey", &old)?);
                     out.push(deleted);

@@ -29,7 +29,7 @@ mod transaction;
 mod values;
 mod verbatim;
 
-pub use basic::BasicConverter;
+pub use basic::{BasicConverter, JavaValue};
 pub use before_image::complete_before;
 pub use envelope::Processed;
 pub use json::{ConverterType, DecimalFormat, JsonConverter, JsonOptions};

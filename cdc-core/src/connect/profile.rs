@@ -4,10 +4,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::data_type::ValueType;
 use crate::error::{Error, Result};
+use crate::row::Row;
 use crate::schema::Schema;
 
 use super::names::NameAdjustment;
+use super::native;
+use super::schema::ConnectSchema;
 use super::table_view::TableView;
 
 /// Handling modes, immutable and shared: one for every chain of transforms and its format.
@@ -147,25 +151,39 @@ pub enum ConversionFailures {
     Fail,
 }
 
-/// Decides by `schema.table.column` which columns say their source type.
+/// Decides by `schema.table.column`, or by `schema.table.type`, which columns say their source type.
 #[derive(Clone, Default)]
-pub struct SourceTypeColumns(Option<Arc<Accepts>>);
+pub struct SourceTypeColumns {
+    columns: Option<Arc<Accepts>>,
+    types: Option<Arc<Accepts>>,
+}
 
 type Accepts = dyn Fn(&str) -> bool + Send + Sync;
 
 impl SourceTypeColumns {
     /// The columns whose `schema.table.column` the function accepts.
     pub fn matching(accepts: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        SourceTypeColumns(Some(Arc::new(accepts)))
+        SourceTypeColumns { columns: Some(Arc::new(accepts)), types: None }
     }
 
-    /// Whether the column is one of them.
-    pub fn contains(&self, column: &str) -> bool {
-        self.0.as_ref().is_some_and(|accepts| accepts(column))
+    /// These, and the columns whose `schema.table.type` the function accepts (`datatype.propagate.source.type`); the type
+    /// is named as in the parameter `__debezium.source.column.type`.
+    #[must_use]
+    pub fn or_of_types(mut self, accepts: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.types = Some(Arc::new(accepts));
+        self
+    }
+
+    /// Whether a column of this type is one of them.
+    pub fn contains(&self, table: &str, column: &str, type_name: &str) -> bool {
+        let accepts = |accepts: &Option<Arc<Accepts>>, name: &str| {
+            accepts.as_ref().is_some_and(|accepts| accepts(&format!("{table}.{name}")))
+        };
+        accepts(&self.columns, column) || accepts(&self.types, type_name)
     }
 
     pub(crate) fn is_none(&self) -> bool {
-        self.0.is_none()
+        self.columns.is_none() && self.types.is_none()
     }
 }
 
@@ -224,6 +242,26 @@ impl ConnectProfile {
             views.clear();
         }
         Ok(Arc::clone(views.entry(schema.id()).or_insert(view)))
+    }
+}
+
+impl ConnectProfile {
+    /// The Connect schema of a type; `None` where Debezium has no form for it.
+    pub fn connect_schema(&self, value_type: &ValueType) -> Option<ConnectSchema> {
+        native::connect_schema(value_type, self.modes())
+    }
+
+    /// A row of a table under the schema that has its name, as it stands alone without an envelope. Other structs are
+    /// given back as they are.
+    ///
+    /// # Errors
+    /// None in practice: the schema is made from that of the row.
+    pub fn row(&self, row: Row) -> Result<Row> {
+        if row.schema().table().is_none() || row.schema().connect().is_some() {
+            return Ok(row);
+        }
+        let view = self.view(row.schema())?;
+        row.with_schema(Arc::clone(view.row_schema()))
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::data_type::DataType;
 use crate::schema::{Field, TableId};
 
 use super::profile::Modes;
@@ -17,10 +18,16 @@ pub(crate) fn parameters(field: &Field, table: Option<&TableId>, modes: &Modes) 
         return Vec::new();
     }
     let (Some(native), Some(table)) = (&field.native, table) else { return Vec::new() };
-    if !modes.source_type.contains(&format!("{table}.{}", field.name)) {
+    let mut described = describe(&native.name, native.length, native.scale);
+    if described.length == i32::MAX
+        && let Some((length, scale)) = of_numbers(&field.value_type.data_type)
+    {
+        // A domain has a name of its own.
+        (described.length, described.scale) = (length, Some(scale));
+    }
+    if !modes.source_type.contains(&table.to_string(), &field.name, &described.name) {
         return Vec::new();
     }
-    let described = describe(&native.name, native.length, native.scale);
     let mut out: Vec<Parameter> = Vec::with_capacity(4);
     let mut add = |name: &str, value: String| {
         out.push((format!("__debezium.source.column.{name}").into(), value.into()));
@@ -34,6 +41,19 @@ pub(crate) fn parameters(field: &Field, table: Option<&TableId>, modes: &Modes) 
     out
 }
 
+/// Length and scale of types with a fixed size.
+fn of_numbers(data_type: &DataType) -> Option<(i32, i32)> {
+    Some(match data_type {
+        DataType::Int16 => (5, 0),
+        DataType::Int32 => (10, 0),
+        DataType::Int64 => (19, 0),
+        DataType::Float32 => (8, 8),
+        DataType::Float64 => (17, 17),
+        DataType::Bool => (1, 0),
+        _ => return None,
+    })
+}
+
 struct Described {
     name: String,
     length: i32,
@@ -41,7 +61,8 @@ struct Described {
 }
 
 /// SQL's name of a type, the name of `pg_type`, its length and scale; `None` as a length: that of the modifier.
-const TYPES: [(&str, &str, Option<i32>, i32); 24] = [
+const TYPES: [(&str, &str, Option<i32>, i32); 25] = [
+    ("name", "NAME", Some(i32::MAX), 0),
     ("smallint", "INT2", Some(5), 0),
     ("integer", "INT4", Some(10), 0),
     ("bigint", "INT8", Some(19), 0),
@@ -151,6 +172,7 @@ mod tests {
             ("shop.mood", ("MOOD", i32::MAX, Some(0))),
             ("bit varying", ("VARBIT", i32::MAX, Some(0))),
             ("real", ("FLOAT4", 8, Some(8))),
+            ("name", ("NAME", i32::MAX, Some(0))),
         ] {
             let described = describe(name, None, None);
             assert_eq!(

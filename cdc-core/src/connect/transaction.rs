@@ -85,7 +85,12 @@ pub(crate) fn marker(marker: &TransactionMarker, commit_us: i64) -> Result<(Payl
         .tables
         .iter()
         .map(|(table, events)| {
-            let values = vec![Value::text(table.to_string()), count(*events)];
+            // Logical messages belong to no schema.
+            let name = match &*table.schema {
+                "" => table.table.to_string(),
+                _ => table.to_string(),
+            };
+            let values = vec![Value::text(name), count(*events)];
             Row::new(Arc::clone(collection), values).map(Value::Struct)
         })
         .collect::<Result<Vec<_>>>()?;

@@ -104,7 +104,7 @@ impl ConnectSchema {
 
     /// The inverse of [`lower`](Self::lower): a value of Connect as a value of the library. A text that is not in the
     /// form its schema promises stays text, so that it is written again as it came.
-    pub(crate) fn raise(&self, value: Value) -> Value {
+    pub fn raise(&self, value: Value) -> Value {
         let raised = match (&self.form, &value) {
             (Form::Decimal { scale }, Value::Bytes(bytes)) => {
                 Some(Value::Decimal(Decimal::from_unscaled_be_bytes(bytes, *scale)))

@@ -1,9 +1,10 @@
 //! The fold of one table: the step that is open, and what closes it.
 
 use std::borrow::Cow;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use super::hashing::KeyHashing;
 use super::key::Key;
 use super::places::Places;
 use super::step::{KeyFold, Move, RowSet, RowWithoutKey, RowsWithoutKey, Step, TableFold, Write};
@@ -18,12 +19,12 @@ pub(super) struct TableFolder<'a> {
     open: Option<RowSet<'a>>,
     /// Where each key stands in the open set.
     places: Places,
-    hashing: RandomState,
+    hashing: KeyHashing,
 }
 
 impl<'a> TableFolder<'a> {
     /// `places` is empty; it is given back by [`finish`](TableFolder::finish).
-    pub(super) fn new(destination: &'a Destination, places: Places, hashing: RandomState) -> Self {
+    pub(super) fn new(destination: &'a Destination, places: Places, hashing: KeyHashing) -> Self {
         TableFolder { destination, steps: Vec::new(), open: None, places, hashing }
     }
 

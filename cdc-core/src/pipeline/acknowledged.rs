@@ -132,7 +132,7 @@ impl Acknowledged {
         positions: &dyn Positions,
     ) -> Option<Offset> {
         let front = self.batches.front().filter(|front| front.sequence == batch)?;
-        if place.number < self.done {
+        if place.number < self.done || origin.is_of_pipeline() {
             return None;
         }
         let before = self.before.as_ref()?;

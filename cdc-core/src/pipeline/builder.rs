@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use super::chain::Chain;
 use super::handle::Control;
+use super::heartbeat::HeartbeatSettings;
 use super::retry::RetryPolicy;
 use super::{Pipeline, SinkSlot, SourceSlot, StoreSlot, Target};
 use crate::batch::BatchLimits;
 use crate::error::{Error, Result};
+use crate::event::{ChangeEvent, Destination};
 use crate::offset_store::OffsetStore;
 use crate::sink::{Delivery, Sink};
 use crate::source::Source;
@@ -27,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) until_caught_up: bool,
     pub(crate) table_events: bool,
     pub(crate) retry: RetryPolicy,
+    pub(crate) heartbeat: Option<HeartbeatSettings>,
+    pub(crate) until: Option<Until>,
 }
 
 impl Default for Settings {
@@ -41,7 +45,25 @@ impl Default for Settings {
             until_caught_up: false,
             table_events: false,
             retry: RetryPolicy::default(),
+            heartbeat: None,
+            until: None,
         }
+    }
+}
+
+/// Tells the event with which a pipeline ends.
+#[derive(Clone)]
+pub(crate) struct Until(Arc<dyn Fn(&ChangeEvent) -> bool + Send + Sync>);
+
+impl Until {
+    pub(crate) fn is_last(&self, event: &ChangeEvent) -> bool {
+        (self.0)(event)
+    }
+}
+
+impl std::fmt::Debug for Until {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Until")
     }
 }
 
@@ -144,9 +166,27 @@ impl PipelineBuilder {
         self
     }
 
+    /// Ends gracefully when the source has given an event for which the function is true, its transaction is over, and all
+    /// up to there is durable in every sink. It sees events as they come from the source, before any transform.
+    pub fn until(mut self, last: impl Fn(&ChangeEvent) -> bool + Send + Sync + 'static) -> Self {
+        self.settings.until = Some(Until(Arc::new(last)));
+        self
+    }
+
     /// The waits between attempts after transient errors.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.settings.retry = policy;
+        self
+    }
+
+    /// Sends Debezium's heartbeat record to a topic at an interval (not zero), once the source follows its log. It goes
+    /// through the common chain. Consumers see by it that the pipeline runs; the source's log needs none of it.
+    pub fn heartbeat(mut self, interval: Duration, topic: &str, server_name: &str) -> Self {
+        self.settings.heartbeat = Some(HeartbeatSettings {
+            interval,
+            topic: Destination::named(topic),
+            server: server_name.to_owned(),
+        });
         self
     }
 
@@ -193,6 +233,7 @@ impl PipelineBuilder {
             ("max_in_flight", settings.max_in_flight == 0),
             ("limits: max_events", settings.limits.max_events == 0),
             ("limits: max_bytes", settings.limits.max_bytes == 0),
+            ("heartbeat", settings.heartbeat.as_ref().is_some_and(|beat| beat.interval.is_zero())),
         ];
         if let Some((name, _)) = zero.iter().find(|(_, zero)| *zero) {
             return Err(self.error(format!("{name} must not be zero")));

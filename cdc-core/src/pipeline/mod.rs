@@ -13,6 +13,7 @@ mod builder;
 mod chain;
 mod context;
 mod handle;
+mod heartbeat;
 mod in_flight;
 mod ledger;
 mod queue;

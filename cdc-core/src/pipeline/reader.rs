@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::builder::Until;
 use super::chain::Chain;
 use super::context::RunContext;
+use super::heartbeat::Heartbeat;
 use super::queue::QueueSender;
 use super::retry::Backoff;
 use super::stop::Stage;
@@ -30,6 +32,10 @@ pub(crate) struct Reader {
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) paused: watch::Receiver<bool>,
     pub(crate) sequence: u64,
+    pub(crate) heartbeat: Heartbeat,
+    pub(crate) until: Option<Until>,
+    /// The event came with which the pipeline ends.
+    pub(crate) last_seen: bool,
     pub(crate) context: Arc<RunContext>,
 }
 
@@ -62,6 +68,14 @@ impl Reader {
                 biased;
                 Some((request, answer)) = self.commands.recv() => self.request(request, answer),
                 Ok(()) = self.paused.changed() => {}
+                () = self.heartbeat.due() => {
+                    let streaming = self.context.progress.status().phase == Phase::Streaming;
+                    if let Some(batch) = self.heartbeat.beat(streaming, self.resume.as_ref())?
+                        && !self.deliver(batch).await?
+                    {
+                        return Ok(());
+                    }
+                }
                 next = self.source.next_batch() => match next {
                     Ok(Some(batch)) => {
                         if backoff.reset() {
@@ -102,13 +116,16 @@ impl Reader {
         }
     }
 
-    /// Hands a batch to all sinks; `false` when one is gone, which ends the pipeline.
+    /// Hands a batch to all sinks; `false` when one is gone, or nothing more is wanted, which ends the pipeline.
     async fn deliver(&mut self, mut batch: Batch) -> Result<bool> {
         self.sequence += 1;
         batch.sequence = self.sequence;
         self.context.progress.add_batch(batch.events.len(), batch.bytes);
         for event in &mut batch.events {
             event.set_batch(self.sequence);
+        }
+        if let Some(until) = &self.until {
+            self.last_seen |= batch.events.iter().any(|event| until.is_last(event));
         }
         if !self.chain.is_empty() {
             batch.events = self.chain.apply(batch.events)?;
@@ -118,6 +135,7 @@ impl Reader {
             self.context.ledger.hurry(self.sequence);
         }
         let offset = batch.offset.clone();
+        let ends = self.last_seen && batch.ends_transaction;
         let batch = Arc::new(batch);
         for queue in &self.queues {
             if !queue.push(Arc::clone(&batch)).await {
@@ -125,7 +143,7 @@ impl Reader {
             }
         }
         self.resume = Some(offset);
-        Ok(true)
+        Ok(!ends)
     }
 
     /// Connects again and goes on after what is queued.

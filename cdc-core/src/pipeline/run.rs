@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::context::RunContext;
+use super::heartbeat::Heartbeat;
 use super::ledger::Ledger;
 use super::queue::queue;
 use super::reader::Reader;
@@ -368,6 +369,9 @@ fn spawn_tasks(
         commands: pipeline.commands,
         paused: pipeline.control.paused.subscribe(),
         sequence: 0,
+        heartbeat: Heartbeat::new(pipeline.settings.heartbeat),
+        until: pipeline.settings.until,
+        last_seen: false,
         context: Arc::clone(context),
     };
     tasks.spawn(async move {

@@ -66,7 +66,10 @@ impl Preparation {
     /// Of the chain; of offsets that have no order; of a key change that an idempotent sink cannot repeat.
     pub(crate) fn prepare(&mut self, batch: &Arc<Batch>) -> Result<Option<Arc<Batch>>> {
         let wanted = batch.audience.includes(&self.sink);
-        let spared = |event: &ChangeEvent| !wanted || self.coverage.covers(event.origin());
+        let covered = |event: &ChangeEvent| {
+            !event.origin().is_of_pipeline() && self.coverage.covers(event.origin())
+        };
+        let spared = |event: &ChangeEvent| !wanted || covered(event);
         let events: Option<Vec<ChangeEvent>> = if batch.events.iter().any(spared) {
             Some(batch.events.iter().filter(|event| !spared(event)).cloned().collect())
         } else {

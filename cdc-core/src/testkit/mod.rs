@@ -23,6 +23,7 @@
 //! ```
 
 pub mod conformance;
+pub mod golden;
 mod log;
 mod log_position;
 pub mod shop;

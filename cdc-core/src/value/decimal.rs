@@ -1,12 +1,14 @@
 //! Exact decimals of any precision, with the special values of `numeric`.
 
 use std::cmp::Ordering;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use num_bigint::{BigInt, Sign};
+
+use super::digits::Digits;
 
 /// An exact decimal: an unscaled integer and a scale, or NaN or an infinity.
 ///
@@ -110,6 +112,14 @@ impl Decimal {
             return Some(use_bytes(&bytes[start..]));
         }
         self.unscaled_be_bytes().map(|bytes| use_bytes(&bytes))
+    }
+
+    /// Unscaled value and scale, where the unscaled value fits 64 bits: without an allocation.
+    pub fn to_small(&self) -> Option<(i64, i32)> {
+        match &self.0 {
+            Repr::Small { unscaled, scale } => Some((*unscaled, *scale)),
+            _ => None,
+        }
     }
 
     /// The unscaled value, or `None` for NaN and the infinities.
@@ -282,10 +292,23 @@ impl FromStr for Decimal {
 impl fmt::Display for Decimal {
     /// Plain notation with exactly `scale` digits after the point, as `numeric` prints.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_to(f)
+    }
+}
+
+impl Decimal {
+    /// Appends what is displayed, without the machinery of formatting.
+    ///
+    /// # Errors
+    /// Those of the writer; a `String` has none.
+    pub fn write_to(&self, f: &mut impl fmt::Write) -> fmt::Result {
         let (unscaled, scale) = match &self.0 {
             Repr::NaN => return f.write_str("NaN"),
             Repr::Infinity => return f.write_str("Infinity"),
             Repr::NegInfinity => return f.write_str("-Infinity"),
+            Repr::Small { unscaled, scale: scale @ 0..=18 } => {
+                return write_small(f, *unscaled, usize::try_from(*scale).unwrap_or(0));
+            }
             Repr::Small { unscaled, scale } => (unscaled.to_string(), *scale),
             Repr::Big { unscaled, scale } => (unscaled.to_string(), *scale),
         };
@@ -316,6 +339,27 @@ impl fmt::Display for Decimal {
         }
         f.write_str(digits)
     }
+}
+
+/// The usual case in one piece: no more than 18 digits behind the point.
+fn write_small(f: &mut impl fmt::Write, unscaled: i64, scale: usize) -> fmt::Result {
+    let mut text = [b'0'; 24];
+    let digits = Digits::of(unscaled.unsigned_abs());
+    let digits = digits.as_bytes();
+    // At least one digit in front of the point.
+    let whole = digits.len().saturating_sub(scale).max(1);
+    let zeros = (whole + scale) - digits.len();
+    let sign = usize::from(unscaled < 0);
+    text[..sign].copy_from_slice(&b"-"[..sign]);
+    let end = sign + whole + scale;
+    text[sign + zeros..end].copy_from_slice(digits);
+    let mut length = end;
+    if scale > 0 {
+        text.copy_within(sign + whole..end, sign + whole + 1);
+        text[sign + whole] = b'.';
+        length += 1;
+    }
+    f.write_str(std::str::from_utf8(&text[..length]).unwrap_or_default())
 }
 
 impl fmt::Debug for Decimal {
@@ -385,6 +429,15 @@ mod tests {
             prop_assert_eq!(&bytes, &BigInt::from(unscaled).to_signed_bytes_be());
             prop_assert_eq!(decimal.with_unscaled_be_bytes(|b| b == bytes), Some(true));
             prop_assert_eq!(Decimal::from_unscaled_be_bytes(&bytes, scale), decimal);
+        }
+
+        #[test]
+        fn a_small_number_is_printed_as_a_big_one(unscaled: i64, scale in -3i32..25) {
+            let big = Decimal(Repr::Big { unscaled: Arc::new(BigInt::from(unscaled)), scale });
+            prop_assert_eq!(Decimal::new(unscaled, scale).to_string(), big.to_string());
+            let short = Decimal::new(unscaled % 1_000, scale).to_string();
+            let big = Decimal(Repr::Big { unscaled: Arc::new(BigInt::from(unscaled % 1_000)), scale });
+            prop_assert_eq!(short, big.to_string());
         }
 
         #[test]

@@ -7,40 +7,30 @@
 use std::fmt;
 
 use super::calendar::date_of_day;
+use super::clock::{ClockText, Fraction};
 use super::temporal::{Date, Interval, Time, TimeTz, TimeUnit, Timestamp};
 
 const SECONDS_A_DAY: i64 = 86_400;
 
-fn write_date(f: &mut fmt::Formatter<'_>, days: i64) -> fmt::Result {
-    let (year, month, day) = date_of_day(days);
-    match year {
-        0..=9999 => write!(f, "{year:04}-{month:02}-{day:02}"),
-        _ => write!(f, "{year:+05}-{month:02}-{day:02}"),
+fn write_day(text: &mut ClockText, day: i64) {
+    let (year, month, day) = date_of_day(day);
+    if year > 9_999 {
+        text.push(b'+');
+    } else if year < 0 {
+        text.push(b'-');
     }
-}
-
-fn write_fraction(f: &mut fmt::Formatter<'_>, mut fraction: i64, unit: TimeUnit) -> fmt::Result {
-    if fraction == 0 {
-        return Ok(());
-    }
-    let mut width = unit.digits() as usize;
-    while fraction % 10 == 0 {
-        fraction /= 10;
-        width -= 1;
-    }
-    write!(f, ".{fraction:0width$}")
+    text.date(year, month, day);
 }
 
 /// A time of day or a span of hours; `value` counts units from zero.
-fn write_time(f: &mut fmt::Formatter<'_>, value: i64, unit: TimeUnit) -> fmt::Result {
+fn write_time(text: &mut ClockText, value: i64, unit: TimeUnit) {
     if value < 0 {
-        f.write_str("-")?;
+        text.push(b'-');
     }
     let second = unit.per_second().unsigned_abs();
     let (seconds, fraction) = (value.unsigned_abs() / second, value.unsigned_abs() % second);
-    let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
-    write!(f, "{hours:02}:{minutes:02}:{:02}", seconds % 60)?;
-    write_fraction(f, i64::try_from(fraction).unwrap_or(0), unit)
+    let nanos = u32::try_from(fraction * (1_000_000_000 / second)).unwrap_or(0);
+    text.clock(seconds, nanos, Fraction::Trimmed);
 }
 
 /// `2024-02-29`.
@@ -49,7 +39,11 @@ impl fmt::Display for Date {
         match self {
             Date::NegInfinity => f.write_str("-infinity"),
             Date::Infinity => f.write_str("infinity"),
-            Date::Days(days) => write_date(f, i64::from(*days)),
+            Date::Days(days) => {
+                let mut text = ClockText::new();
+                write_day(&mut text, i64::from(*days));
+                f.write_str(text.as_str())
+            }
         }
     }
 }
@@ -57,7 +51,9 @@ impl fmt::Display for Date {
 /// `13:45:30.5`.
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_time(f, self.value, self.unit)
+        let mut text = ClockText::new();
+        write_time(&mut text, self.value, self.unit);
+        f.write_str(text.as_str())
     }
 }
 
@@ -82,12 +78,13 @@ impl fmt::Display for Timestamp {
             Timestamp::Infinity => return f.write_str("infinity"),
             Timestamp::At { value, unit } => (*value, *unit),
         };
-        let Some(day) = SECONDS_A_DAY.checked_mul(unit.per_second()) else {
-            return Err(fmt::Error);
-        };
-        write_date(f, value.div_euclid(day))?;
-        f.write_str("T")?;
-        write_time(f, value.rem_euclid(day), unit)
+        let (seconds, nanos) = unit.split(value);
+        let mut text = ClockText::new();
+        write_day(&mut text, seconds.div_euclid(SECONDS_A_DAY));
+        text.push(b'T');
+        let clock = seconds.rem_euclid(SECONDS_A_DAY).unsigned_abs();
+        text.clock(clock, nanos, Fraction::Trimmed);
+        f.write_str(text.as_str())
     }
 }
 
@@ -122,8 +119,11 @@ impl fmt::Display for Interval {
         if rest != 0 {
             let sign = if rest < 0 { "-" } else { "" };
             write!(f, "{sign}{}", (rest / 1_000_000).unsigned_abs())?;
-            write_fraction(f, (rest % 1_000_000).abs(), TimeUnit::Micro)?;
-            f.write_str("S")?;
+            let mut text = ClockText::new();
+            let nanos = u32::try_from((rest % 1_000_000).abs() * 1_000).unwrap_or(0);
+            text.fraction(nanos, Fraction::Trimmed);
+            text.push(b'S');
+            f.write_str(text.as_str())?;
         }
         Ok(())
     }

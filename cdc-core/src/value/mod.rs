@@ -6,7 +6,9 @@
 //! [`Value::Unavailable`] says that the server did not send the column at all.
 
 pub mod calendar;
+pub mod clock;
 mod decimal;
+pub(crate) mod digits;
 mod iso;
 mod temporal;
 mod text;
@@ -151,6 +153,7 @@ impl Value {
     }
 
     /// A borrowed view.
+    #[inline]
     pub fn as_ref(&self) -> ValueRef<'_> {
         match self {
             Value::Null => ValueRef::Null,
@@ -399,13 +402,14 @@ pub struct Uuid(pub [u8; 16]);
 impl fmt::Display for Uuid {
     /// The hyphenated lower-case form.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, byte) in self.0.iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [b'-'; 36];
+        let places = (0..36).filter(|at| !matches!(at, 8 | 13 | 18 | 23));
+        let halves = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        for (place, half) in places.zip(halves) {
+            text[place] = HEX[usize::from(half)];
         }
-        Ok(())
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 

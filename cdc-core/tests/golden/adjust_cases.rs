@@ -3,7 +3,7 @@
 use cdc_core::connect::NameAdjustment;
 use serde_json::Value as Json;
 
-use crate::Verdict;
+use cdc_core::testkit::golden::Verdict;
 
 pub(crate) fn run(case: &Json) -> Verdict {
     let name = case["in"].as_str().ok_or("no name")?;

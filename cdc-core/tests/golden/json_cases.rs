@@ -3,8 +3,8 @@
 use cdc_core::connect::{ConnectProfile, DecimalFormat, JsonConverter, JsonOptions};
 use serde_json::Value as Json;
 
-use crate::Verdict;
-use crate::model::{bytes_of_hex, payload, same, same_error, shown};
+use crate::bytes_of_hex;
+use cdc_core::testkit::golden::{Verdict, payload, same, same_error, shown};
 
 pub(crate) fn run(case: &Json) -> Verdict {
     let outs = case["out"].as_array().ok_or("no results")?;

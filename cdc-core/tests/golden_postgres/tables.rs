@@ -68,7 +68,7 @@ pub(crate) fn rebuild(file: &str, record: &Record) -> Option<Rebuilt> {
     };
     let images = images(file, record, table, &schema, &payload)?;
     let (before, after) = images;
-    let change = Change { operation, schema, before, after, transaction: place };
+    let change = Change { operation, schema, before, after, transaction: place, record_keys: None };
     Some(Rebuilt { event: ChangeEvent::change(destination, change, origin), processed })
 }
 

@@ -29,10 +29,21 @@ pub(crate) struct TableColumns {
     /// The columns that identify a row, in the order of their index: the primary key, or the identity index where one was
     /// chosen; with REPLICA IDENTITY NOTHING none.
     pub(crate) key: Vec<String>,
+    /// The columns of the primary key, whatever the identity, else of the unique index whose name comes first (not a partial
+    /// one, nor one of expressions): what Debezium takes as the key of records where there is no primary key.
+    pub(crate) unique: Vec<String>,
     pub(crate) comment: Option<String>,
 }
 
 impl TableColumns {
+    /// Without [`TableColumns::unique`], where it is not wanted.
+    pub(crate) fn with_unique(mut self, wanted: bool) -> Self {
+        if !wanted {
+            self.unique.clear();
+        }
+        self
+    }
+
     /// The column with a name.
     pub(crate) fn column(&self, name: &str) -> Option<&CatalogColumn> {
         self.columns.iter().find(|column| column.name == name)
@@ -53,7 +64,13 @@ pub(crate) async fn columns(
                           WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate \
                             AND k.place <= i.indnkeyatts AND a.attrelid = c.oid AND a.attnum = k.attnum \
                             AND CASE c.relreplident WHEN 'i' THEN i.indisreplident WHEN 'n' THEN false ELSE i.indisprimary END \
-                          ORDER BY k.place) AS key \
+                          ORDER BY k.place) AS key, \
+                    ARRAY(SELECT a.attname::text \
+                          FROM (SELECT i.indkey, i.indnkeyatts FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid \
+                                WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL \
+                                ORDER BY i.indisprimary DESC, x.relname LIMIT 1) AS i, \
+                               unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place), pg_attribute a \
+                          WHERE k.place <= i.indnkeyatts AND a.attrelid = c.oid AND a.attnum = k.attnum ORDER BY k.place) AS unique_key \
              FROM pg_class c WHERE c.oid = $1",
             &[&table],
         )
@@ -91,6 +108,7 @@ pub(crate) async fn columns(
     Ok(Some(TableColumns {
         columns,
         key: get(client, &found, "key")?,
+        unique: get(client, &found, "unique_key")?,
         comment: get(client, &found, "comment")?,
     }))
 }
@@ -106,7 +124,7 @@ pub(crate) struct NamedType {
 /// The schema of a table whose columns are these, with the rest from the catalog, matched by name; and how each column's
 /// text is read.
 ///
-/// A column that the catalog has no more is optional and has no default.
+/// A column that the catalog has no more is optional and has no default. Columns of a unique index may be NULL.
 pub(crate) fn schema_of(
     table: &TableId,
     columns: &[NamedType],
@@ -121,15 +139,17 @@ pub(crate) fn schema_of(
         let now = catalog.column(&column.name);
         let not_null = column_type.not_null
             || now.is_some_and(|now| now.not_null)
-            || key.contains(&column.name);
+            || key.contains(&column.name) && catalog.key.contains(&column.name)
+            || key.contains(&column.name) && now.is_none();
         let mut value_type =
             ValueType { optional: !not_null, ..ValueType::required(column_type.data_type.clone()) };
-        // A default of another type than the log's is a later one.
+        // Where the type has changed since, a default that is a constant of both was the same before: ALTER TYPE keeps it.
+        value_type.default = now
+            .and_then(|now| now.default.as_deref())
+            .and_then(|expression| constant_default(expression, &column_type.kind));
+        let constant = value_type.default.is_some();
         let same_type = now.filter(|now| now.type_oid == column.type_oid);
         let expression = same_type.and_then(|now| now.default.as_deref());
-        value_type.default =
-            expression.and_then(|expression| constant_default(expression, &column_type.kind));
-        let constant = value_type.default.is_some();
         let mut field = Field::new(column.name.as_str(), value_type);
         let (length, scale) = length_and_scale(&column_type.data_type);
         field.native = Some(NativeType {
@@ -201,16 +221,21 @@ mod tests {
     }
 
     #[test]
-    fn a_default_of_a_later_type_is_left_out() {
-        let catalog = TableColumns { columns: vec![column("a", 20)], ..TableColumns::default() };
-        let (schema, _) = schema_of(
-            &TableId::new("public", "t"),
-            &[named("a", 23)],
-            &[],
-            &catalog,
-            &TypeCatalog::default(),
-        )
-        .unwrap();
-        assert_eq!(schema.field(0).unwrap().value_type.default, None);
+    fn a_default_of_a_later_type_is_taken_where_it_is_a_constant_of_both() {
+        let default_of = |text: &str, type_oid: u32| {
+            let mut now = column("a", 20);
+            now.default = Some(text.into());
+            let catalog = TableColumns { columns: vec![now], ..TableColumns::default() };
+            let columns = [named("a", type_oid)];
+            let id = TableId::new("public", "t");
+            let types = TypeCatalog::default();
+            let (schema, _) = schema_of(&id, &columns, &[], &catalog, &types).unwrap();
+            let field = schema.field(0).unwrap();
+            (field.value_type.default.clone(), field.default_expression.clone())
+        };
+        assert_eq!(default_of("'5'::bigint", 23), (Some(Value::Int32(5)), None));
+        assert_eq!(default_of("'5000000000'::bigint", 23), (None, None));
+        assert_eq!(default_of("random()", 23), (None, None));
+        assert!(default_of("random()", 20).1.is_some());
     }
 }

@@ -9,13 +9,34 @@ pub(crate) mod server;
 pub(crate) mod tables;
 pub(crate) mod types;
 
-use cdc_pgconn::{ConnectConfig, ConnectError, Session, SqlClient, connect_sql};
+use cdc_pgconn::{ConnectError, PINNED_SETTINGS, Session, SqlClient, connect_sql};
 
 use crate::error::PostgresError;
+use crate::options::SqlAccess;
 
 /// Opens a session for the catalog or for reading rows.
-pub(crate) async fn connect(config: &ConnectConfig) -> Result<SqlClient, PostgresError> {
-    Ok(connect_sql(config, &Session::default().with_application_name("cdc")).await?)
+pub(crate) async fn connect(access: &SqlAccess) -> Result<SqlClient, PostgresError> {
+    let session = Session::default().with_application_name("cdc");
+    let client = connect_sql(&access.config, &session).await?;
+    if !access.statements.is_empty() {
+        for statement in &access.statements {
+            let what = "running the initial statements";
+            client.batch_execute(statement).await.map_err(failed(&client, what))?;
+        }
+        // What values look like must not depend on them.
+        let pin: String = PINNED_SETTINGS
+            .iter()
+            .map(|(name, value)| format!("SET SESSION {name} = '{value}';"))
+            .collect();
+        client.batch_execute(&pin).await.map_err(failed(&client, "setting up the session"))?;
+    }
+    if let Some(timeout) = access.query_timeout {
+        client
+            .batch_execute(&format!("SET SESSION statement_timeout = {}", timeout.as_millis()))
+            .await
+            .map_err(failed(&client, "setting up the session"))?;
+    }
+    Ok(client)
 }
 
 /// Names what a statement was for, in its error.

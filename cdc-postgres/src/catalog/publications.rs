@@ -3,6 +3,7 @@
 use cdc_core::TableId;
 use cdc_pgconn::SqlClient;
 
+use super::tables::{Table, TableKind};
 use super::{failed, get};
 use crate::error::PostgresError;
 
@@ -30,6 +31,19 @@ pub(crate) struct PublishedTable {
     pub(crate) columns: Option<Vec<String>>,
     /// The row filter.
     pub(crate) filter: Option<String>,
+}
+
+impl PublishedTable {
+    /// A table whose rows are read whether or not it is published.
+    pub(crate) fn whole(table: &Table) -> Self {
+        PublishedTable {
+            oid: table.oid,
+            id: table.id.clone(),
+            partitioned: table.kind == TableKind::Partitioned,
+            columns: None,
+            filter: None,
+        }
+    }
 }
 
 /// The publications with these names.

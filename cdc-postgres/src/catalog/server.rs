@@ -72,6 +72,16 @@ pub(crate) async fn facts(client: &SqlClient) -> Result<ServerFacts, PostgresErr
     })
 }
 
+/// The server's timeline.
+pub(crate) async fn timeline(client: &SqlClient) -> Result<u32, PostgresError> {
+    let row = client
+        .query_one("SELECT timeline_id FROM pg_control_checkpoint()", &[])
+        .await
+        .map_err(failed(client, "reading the timeline"))?;
+    let timeline: i32 = get(client, &row, "timeline_id")?;
+    Ok(u32::try_from(timeline).unwrap_or_default())
+}
+
 /// The end of the log where the next record will begin.
 pub(crate) async fn insert_position(
     client: &SqlClient,

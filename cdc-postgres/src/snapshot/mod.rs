@@ -10,7 +10,7 @@ pub(crate) mod visible;
 use std::sync::Arc;
 
 use cdc_core::{Schema, TableId};
-use cdc_pgconn::{ConnectConfig, SqlClient};
+use cdc_pgconn::SqlClient;
 
 pub(crate) use copy::TableRows;
 use visible::Visible;
@@ -22,6 +22,7 @@ use crate::catalog::{self, failed, get};
 use crate::error::PostgresError;
 use crate::lsn::Lsn;
 use crate::names::{quote, quote_table};
+use crate::options::Options;
 use crate::types::ColumnType;
 
 /// Which snapshot is read.
@@ -37,7 +38,10 @@ pub(crate) enum Kind<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct SnapshotTable {
     pub(crate) id: Arc<TableId>,
+    /// The columns that are read.
     pub(crate) schema: Arc<Schema>,
+    /// All columns, as the log will have them.
+    pub(crate) whole: Arc<Schema>,
     pub(crate) types: Vec<ColumnType>,
     /// The COPY statement.
     statement: String,
@@ -50,20 +54,22 @@ pub(crate) struct SnapshotReader {
     pub(crate) tables: Vec<SnapshotTable>,
     /// With a snapshot of its own: what it shows, and a position that no transaction it shows was committed behind.
     pub(crate) shows: Option<(Visible, Lsn)>,
+    /// The first transaction id that was not given yet at the snapshot.
+    pub(crate) next_xid: u32,
 }
 
 impl SnapshotReader {
     /// Opens the transaction, locks the tables, and looks at their columns.
     ///
     /// # Errors
-    /// [`PostgresError::TableRewritten`] when a table was rewritten or truncated since the snapshot, which therefore
+    /// [`PostgresError::TableRewritten`] when a table was rewritten, truncated or altered since the snapshot, which therefore
     /// does not show it as it was.
     pub(crate) async fn open(
-        config: &ConnectConfig,
+        options: &Options,
         kind: Kind<'_>,
         published: &[PublishedTable],
     ) -> Result<Self, PostgresError> {
-        let client = catalog::connect(config).await?;
+        let client = catalog::connect(&options.sql).await?;
         let begin = match kind {
             Kind::Exported(name) => format!(
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{}'",
@@ -77,18 +83,20 @@ impl SnapshotReader {
             .batch_execute("SET LOCAL row_security = off")
             .await
             .map_err(failed(&client, "opening the snapshot"))?;
-        lock(&client, published).await?;
+        lock(&client, published, options).await?;
+        let (visible, until) = visible_set(&client).await?;
+        let next_xid = u32::try_from(visible.next() & u64::from(u32::MAX)).unwrap_or_default();
         let shows = match kind {
             Kind::Exported(_) => None,
-            Kind::Own => Some(visible_set(&client).await?),
+            Kind::Own => Some((visible, until)),
         };
         rewritten::check(&client, published).await?;
         let tables = match kind {
             // The snapshot is no older than the locks, so that its catalog is the present one.
-            Kind::Own => describe_all(&client, published).await?,
-            Kind::Exported(_) => describe_beside(config, published).await?,
+            Kind::Own => describe_all(&client, published, options).await?,
+            Kind::Exported(_) => describe_beside(&client, options, published).await?,
         };
-        Ok(SnapshotReader { client, tables, shows })
+        Ok(SnapshotReader { client, tables, shows, next_xid })
     }
 
     /// The rows of a table.
@@ -106,10 +114,24 @@ impl SnapshotReader {
 }
 
 /// `LOCK TABLE` takes no snapshot, so that with a snapshot of its own no table can be rewritten after it.
-async fn lock(client: &SqlClient, tables: &[PublishedTable]) -> Result<(), PostgresError> {
+async fn lock(
+    client: &SqlClient,
+    tables: &[PublishedTable],
+    options: &Options,
+) -> Result<(), PostgresError> {
+    const WHAT: &str = "locking the tables against being rewritten";
     if tables.is_empty() {
         return Ok(());
     }
+    // However long the statement may wait is said apart, and rows are read for as long as it takes.
+    let timeout = options.snapshot_lock_timeout.unwrap_or_default();
+    client
+        .batch_execute(&format!(
+            "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {}",
+            timeout.as_millis()
+        ))
+        .await
+        .map_err(failed(client, WHAT))?;
     let list: Vec<String> = tables
         .iter()
         .map(|table| {
@@ -120,7 +142,12 @@ async fn lock(client: &SqlClient, tables: &[PublishedTable]) -> Result<(), Postg
     client
         .batch_execute(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", list.join(", ")))
         .await
-        .map_err(failed(client, "locking the tables against being rewritten"))
+        .map_err(|error| match failed(client, WHAT)(error) {
+            late if late.sqlstate() == Some("55P03") => {
+                PostgresError::SnapshotLock { timeout, reason: late.to_string() }
+            }
+            other => other,
+        })
 }
 
 /// The set of transactions that the snapshot shows, and the position behind the last of them.
@@ -169,16 +196,21 @@ const BESIDE_LIMIT: &str = "1s";
 /// Columns and types as they are now, which an older snapshot does not show: asked in a session of its own. Somebody's ALTER
 /// TABLE may wait for our locks and make that session wait in its turn; nobody would see that deadlock, so it gives up soon,
 /// and the copy begins with a snapshot of its own.
+///
+/// Where the columns have changed since that older snapshot, the copy begins with one of its own too.
 async fn describe_beside(
-    config: &ConnectConfig,
+    snapshot: &SqlClient,
+    options: &Options,
     published: &[PublishedTable],
 ) -> Result<Vec<SnapshotTable>, PostgresError> {
-    let client = catalog::connect(config).await?;
+    let client = catalog::connect(&options.sql).await?;
     client
         .batch_execute(&format!("SET lock_timeout = '{BESIDE_LIMIT}'"))
         .await
         .map_err(failed(&client, "opening the snapshot"))?;
-    match (describe_all(&client, published).await, published.first()) {
+    let described = describe_all(&client, published, options).await;
+    rewritten::check_columns(snapshot, &client, published).await?;
+    match (described, published.first()) {
         (Err(error), Some(table)) if error.sqlstate() == Some("55P03") => {
             Err(PostgresError::TableRewritten { table: table.id.clone() })
         }
@@ -189,11 +221,12 @@ async fn describe_beside(
 async fn describe_all(
     client: &SqlClient,
     published: &[PublishedTable],
+    options: &Options,
 ) -> Result<Vec<SnapshotTable>, PostgresError> {
     let mut tables = Vec::with_capacity(published.len());
     let mut types = TypeCatalog::default();
     for table in published {
-        tables.push(describe(client, &mut types, table).await?);
+        tables.push(describe(client, &mut types, table, options).await?);
     }
     Ok(tables)
 }
@@ -203,10 +236,12 @@ async fn describe(
     client: &SqlClient,
     types: &mut TypeCatalog,
     table: &PublishedTable,
+    options: &Options,
 ) -> Result<SnapshotTable, PostgresError> {
     let Some(catalog) = columns::columns(client, table.oid).await? else {
         return Err(PostgresError::TableRewritten { table: table.id.clone() });
     };
+    let catalog = catalog.with_unique(options.unique_keys);
     // Before PostgreSQL 18 no generated column is published, though the catalog lists it among the columns.
     let generated = client.server_version() >= 180_000 && table.columns.is_some();
     let is_published = |column: &&columns::CatalogColumn| {
@@ -225,14 +260,28 @@ async fn describe(
         .collect();
     types.load(client, columns.iter().map(|column| column.type_oid)).await?;
     let has = |name: &String| columns.iter().any(|column| column.name == *name);
-    let key = if catalog.key.iter().all(has) { catalog.key.clone() } else { Vec::new() };
-    let (schema, column_types) = schema_of(&table.id, &columns, &key, &catalog, types)
-        .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })?;
+    let keys = [&catalog.key, &catalog.unique];
+    let key = keys.into_iter().find(|key| !key.is_empty() && key.iter().all(has));
+    let key = key.cloned().unwrap_or_default();
+    let described = |columns: &[NamedType]| {
+        schema_of(&table.id, columns, &key, &catalog, types)
+            .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })
+    };
+    let (whole, mut column_types) = described(&columns)?;
+    let mut schema = Arc::clone(&whole);
+    let mut read = columns;
+    // What nobody sees is not read.
+    let all = read.len();
+    read.retain(|column| options.shape.reads(&table.id, &whole, &column.name));
+    if read.len() < all {
+        (schema, column_types) = described(&read)?;
+    }
     Ok(SnapshotTable {
         id: Arc::new(table.id.clone()),
         schema,
+        whole,
         types: column_types,
-        statement: copy_statement(table, &columns),
+        statement: copy_statement(table, &read),
     })
 }
 

@@ -54,6 +54,22 @@ pub fn create_slot(slot: &str, temporary: bool, snapshot: SlotSnapshot) -> Strin
     format!("CREATE_REPLICATION_SLOT {}{temporary} LOGICAL pgoutput {snapshot}", quote_name(slot))
 }
 
+/// The same for a slot that the server synchronises to its standbys, with an exported snapshot, in the syntax of PostgreSQL 17
+/// and later.
+///
+/// ```
+/// use cdc_postgres::wire::command::create_failover_slot;
+///
+/// assert_eq!(
+///     create_failover_slot("shop"),
+///     "CREATE_REPLICATION_SLOT \"shop\" LOGICAL pgoutput (SNAPSHOT 'export', FAILOVER)"
+/// );
+/// ```
+pub fn create_failover_slot(slot: &str) -> String {
+    let slot = quote_name(slot);
+    format!("CREATE_REPLICATION_SLOT {slot} LOGICAL pgoutput (SNAPSHOT 'export', FAILOVER)")
+}
+
 /// `START_REPLICATION` from a position, with options of the output plugin.
 ///
 /// ```
@@ -74,6 +90,34 @@ pub fn start_replication(slot: &str, from: Lsn, options: &[(String, String)]) ->
     let list =
         if options.is_empty() { String::new() } else { format!(" ({})", options.join(", ")) };
     format!("START_REPLICATION SLOT {} LOGICAL {from}{list}", quote_name(slot))
+}
+
+/// The options with which the source reads from a server of this version (`server_version_num`).
+///
+/// From PostgreSQL 14 on large transactions are sent while they are in progress, unless that is turned off: a server that
+/// keeps them until their commit is one and a half times slower.
+///
+/// ```
+/// use cdc_postgres::wire::command::source_options;
+///
+/// let options = source_options(150_018, &["shop"], true);
+/// assert!(options.contains(&("streaming".to_owned(), "on".to_owned())));
+/// ```
+pub fn source_options(
+    server_version: u32,
+    publications: &[&str],
+    in_progress: bool,
+) -> Vec<(String, String)> {
+    let knows = server_version >= 140_000;
+    let streams = knows && in_progress;
+    let mut options = pgoutput_options(if streams { 2 } else { 1 }, publications);
+    if knows {
+        options.push(("messages".to_owned(), "true".to_owned()));
+    }
+    if streams {
+        options.push(("streaming".to_owned(), "on".to_owned()));
+    }
+    options
 }
 
 /// The two options that pgoutput needs; others (`messages`, `streaming`, ...) are added by the caller.

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cdc_core::status::Phase as Doing;
-use cdc_core::{Change, ChangeEvent, Destination, Origin, Row, SnapshotMark, TransactionOrigin};
+use cdc_core::{
+    BatchLimits, Change, ChangeEvent, Destination, Origin, Row, SnapshotMark, TransactionId,
+    TransactionOrigin,
+};
 
 use super::Worker;
 use crate::batch::BatchBuilder;
@@ -29,13 +32,15 @@ impl Worker {
         progress.set_phase(Doing::Snapshot);
         let total = u64::try_from(reader.tables.len()).unwrap_or(u64::MAX);
         progress.set_snapshot_tables(0, total);
-        let mut rows = SnapshotEvents::new(self, &reader.tables);
-        let mut batch = BatchBuilder::new(self.held.context.limits);
+        let mut rows = SnapshotEvents::new(self, &reader);
+        let mut batch = BatchBuilder::new(self.read_limits());
         for table in &reader.tables {
-            self.relations.announce(&table.id, &table.schema);
-            batch.push(rows.of_table(table, Change::table(Arc::clone(&table.schema))));
+            self.relations.announce(&table.id, &table.whole);
+            let announced = rows.of_table(table, Change::table(Arc::clone(&table.schema)));
+            self.push(&mut batch, announced)?;
             if emptied {
-                batch.push(rows.of_table(table, Change::truncate(Arc::clone(&table.schema))));
+                let empties = rows.of_table(table, Change::truncate(Arc::clone(&table.schema)));
+                self.push(&mut batch, empties)?;
             }
         }
         for (index, table) in reader.tables.iter().enumerate() {
@@ -48,7 +53,7 @@ impl Worker {
                 if let Some(event) =
                     rows.next(Waiting { table: index, row, first_in_table }, last_of_table)
                 {
-                    batch.push(event);
+                    self.push(&mut batch, event)?;
                 }
                 first_in_table = false;
                 counted += 1;
@@ -61,7 +66,7 @@ impl Worker {
             progress.set_snapshot_tables(u64::try_from(index + 1).unwrap_or(total), total);
         }
         if let Some(event) = rows.last() {
-            batch.push(event);
+            self.push(&mut batch, event)?;
         }
         if !batch.is_empty() {
             self.send_read(&mut batch, true).await?;
@@ -70,16 +75,33 @@ impl Worker {
         reader.close().await
     }
 
+    fn read_limits(&self) -> BatchLimits {
+        let mut limits = self.options.limits.apply(self.held.context.limits);
+        if let Some(rows) = self.options.snapshot_fetch_size {
+            limits.max_events = limits.max_events.min(rows);
+        }
+        limits
+    }
+
+    /// Takes an event as it is shown.
+    fn push(&mut self, batch: &mut BatchBuilder, event: ChangeEvent) -> Result<(), PostgresError> {
+        if let Some(event) = self.shaper.shape(event)? {
+            batch.push(event);
+        }
+        Ok(())
+    }
+
     /// Sends the schemas of all tables and no rows.
     pub(super) async fn announce(&mut self) -> Result<(), PostgresError> {
         let published = self.published(None).await?;
-        let config = &self.options.config;
-        let reader = SnapshotReader::open(config, crate::snapshot::Kind::Own, &published).await?;
-        let rows = SnapshotEvents::new(self, &reader.tables);
-        let mut batch = BatchBuilder::new(self.held.context.limits);
+        let reader =
+            SnapshotReader::open(&self.options, crate::snapshot::Kind::Own, &published).await?;
+        let rows = SnapshotEvents::new(self, &reader);
+        let mut batch = BatchBuilder::new(self.read_limits());
         for table in &reader.tables {
-            self.relations.announce(&table.id, &table.schema);
-            batch.push(rows.of_table(table, Change::table(Arc::clone(&table.schema))));
+            self.relations.announce(&table.id, &table.whole);
+            let announced = rows.of_table(table, Change::table(Arc::clone(&table.schema)));
+            self.push(&mut batch, announced)?;
         }
         if !batch.is_empty() {
             self.send_read(&mut batch, true).await?;
@@ -101,7 +123,8 @@ struct SnapshotEvents<'a> {
 }
 
 impl<'a> SnapshotEvents<'a> {
-    fn new(worker: &Worker, tables: &'a [SnapshotTable]) -> Self {
+    fn new(worker: &Worker, reader: &'a SnapshotReader) -> Self {
+        let tables = reader.tables.as_slice();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok();
         let start = worker.position.point().lsn.0;
         SnapshotEvents {
@@ -110,7 +133,8 @@ impl<'a> SnapshotEvents<'a> {
             transaction: Arc::new(TransactionOrigin {
                 connector: "postgresql",
                 database: worker.held.survey.server.database.as_str().into(),
-                id: None,
+                // As in Debezium a copy has an id that no transaction it shows has.
+                id: Some(TransactionId::Xid(reader.next_xid)),
                 commit_time_us: now.and_then(|now| i64::try_from(now.as_micros()).ok()),
                 position: [start, worker.position.copies + 1],
                 previous_commit: None,

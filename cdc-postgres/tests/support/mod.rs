@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use cdc_core::status::Progress;
 use cdc_core::{
-    Batch, BatchLimits, Change, ChangeEvent, Coverage, Error, Offset, Operation, Payload, Row,
-    Source, SourceContext,
+    Batch, BatchLimits, Change, ChangeEvent, Coverage, Error, Offset, Operation, Payload,
+    Properties, Row, Source, SourceContext,
 };
+use cdc_pgconn::Host;
 use cdc_postgres::{PostgresSource, PostgresSourceBuilder};
 pub(crate) use database::{PATIENCE, TestDatabase};
 
@@ -22,6 +23,38 @@ impl TestDatabase {
         PostgresSource::builder(self.config.clone())
             .slot_name(self.slot())
             .publication_name(self.slot())
+    }
+
+    /// What a connector's configuration says of this database, with more options; names of slot and publication are the
+    /// database's.
+    pub(crate) fn properties(&self, more: &[(&str, &str)]) -> Properties {
+        let host = match self.config.host() {
+            Host::Tcp(host) => host.clone(),
+            Host::Unix(folder) => panic!("{} is no host name", folder.display()),
+        };
+        let mut properties = Properties::new();
+        properties.set("database.hostname", host);
+        properties.set("database.port", self.config.port().to_string());
+        properties.set("database.user", self.config.user());
+        properties.set("database.dbname", self.config.database());
+        if let Some(password) = self.config.password() {
+            properties.set("database.password", password.reveal());
+        }
+        properties.set("plugin.name", "pgoutput");
+        properties.set("slot.name", self.slot());
+        properties.set("publication.name", self.slot());
+        for (name, value) in more {
+            properties.set(*name, *value);
+        }
+        properties
+    }
+
+    /// A source from [`properties`](Self::properties).
+    pub(crate) fn connector(&self, more: &[(&str, &str)]) -> PostgresSource {
+        let properties = self.properties(more);
+        let source = PostgresSource::from_properties(&properties).unwrap();
+        properties.finish().unwrap();
+        source
     }
 
     /// The slot and the publication of the source.
@@ -173,12 +206,12 @@ pub(crate) struct Copy {
 
 impl Copy {
     pub(crate) fn new(builder: PostgresSourceBuilder) -> Self {
-        Copy {
-            source: builder.build().unwrap(),
-            target: Target::default(),
-            context: context(false),
-            coverage: None,
-        }
+        Copy::from(builder.build().unwrap())
+    }
+
+    /// A copy by a source that is built.
+    pub(crate) fn from(source: PostgresSource) -> Self {
+        Copy { source, target: Target::default(), context: context(false), coverage: None }
     }
 
     /// A copy that has caught up.
@@ -237,6 +270,26 @@ impl Copy {
     fn took_too_long(&self) -> ! {
         let (phase, offset) = (self.context.progress.status().phase, &self.target.offset);
         panic!("not within {PATIENCE:?}: {phase:?}, offset {offset:?}")
+    }
+
+    /// Goes on until the source ends.
+    pub(crate) async fn until_end(&mut self) -> Result<(), Error> {
+        tokio::time::timeout(PATIENCE, async {
+            while let Some(batch) = self.source.next_batch().await? {
+                self.target.commit(batch, self.coverage.as_deref().unwrap());
+                self.source.acknowledger().acknowledge(self.target.offset.as_ref().unwrap());
+            }
+            Ok(())
+        })
+        .await
+        .unwrap_or_else(|_| self.took_too_long())
+    }
+
+    /// Closes the source, and goes on later with another one.
+    pub(crate) async fn replace(&mut self, source: PostgresSource) {
+        self.source.close().await.unwrap();
+        self.source = source;
+        self.coverage = None;
     }
 
     /// Goes on until it fails.

@@ -58,9 +58,9 @@ impl Dialect for Postgres {
         fit(existing, field, self.xml)
     }
 
-    fn bind(&self, column_type: &str, _: &Field) -> Bind {
+    fn bind(&self, column_type: &str, field: &Field) -> Bind {
         let parsed = ColumnType::parse(column_type);
-        Bind::of(&parsed.base, parsed.array)
+        Bind::of(&parsed.base, parsed.array, field.data_type())
     }
 
     /// With a default the rows that are there get it without being rewritten; they keep it when the default is dropped.
@@ -135,7 +135,7 @@ impl Dialect for Postgres {
     /// (numeric 1.0 and 1.00, float 0 and -0).
     fn same_value(&self, column: &str, parameter: &str, bind: Bind) -> String {
         match bind {
-            Bind::Text { .. } | Bind::Float4 | Bind::Float8 => {
+            Bind::Text { .. } | Bind::Float4 | Bind::Float8 | Bind::Numeric => {
                 format!("{column}::text IS NOT DISTINCT FROM ({parameter})::text")
             }
             _ => format!("{column} IS NOT DISTINCT FROM {parameter}"),

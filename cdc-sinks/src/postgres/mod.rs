@@ -1,5 +1,6 @@
 //! The PostgreSQL sink.
 
+mod binary;
 mod catalog;
 mod dialect;
 mod error;

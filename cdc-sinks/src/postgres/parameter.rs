@@ -3,10 +3,11 @@
 use std::error::Error;
 
 use bytes::{BufMut, BytesMut};
-use cdc_core::ValueRef;
 use cdc_core::value::Uuid;
+use cdc_core::{DataType, ValueRef};
 use tokio_postgres::types::{IsNull, ToSql, Type};
 
+use super::binary;
 use super::text::write_text;
 
 /// How the values of a column are sent: in binary where that is simple and exact, else as text that is cast to the column's type.
@@ -20,6 +21,11 @@ pub(crate) enum Bind {
     Float8,
     Bytea,
     Uuid,
+    Numeric,
+    Date,
+    Time,
+    Timestamp,
+    TimestampTz,
     /// Text; whether the column is an array.
     Text {
         array: bool,
@@ -27,8 +33,8 @@ pub(crate) enum Bind {
 }
 
 impl Bind {
-    /// For a column of this type.
-    pub(super) fn of(base: &str, array: bool) -> Self {
+    /// For a field in a column of this type.
+    pub(super) fn of(base: &str, array: bool, data_type: &DataType) -> Self {
         match base {
             _ if array => Bind::Text { array },
             "boolean" => Bind::Bool,
@@ -39,7 +45,14 @@ impl Bind {
             "double precision" => Bind::Float8,
             "bytea" => Bind::Bytea,
             "uuid" => Bind::Uuid,
-            _ => Bind::Text { array },
+            _ => match (base, data_type) {
+                ("numeric", DataType::Decimal { .. }) => Bind::Numeric,
+                ("date", DataType::Date) => Bind::Date,
+                ("time without time zone", DataType::Time { .. }) => Bind::Time,
+                ("timestamp without time zone", DataType::Timestamp { .. }) => Bind::Timestamp,
+                ("timestamp with time zone", DataType::TimestampTz { .. }) => Bind::TimestampTz,
+                _ => Bind::Text { array },
+            },
         }
     }
 
@@ -54,6 +67,11 @@ impl Bind {
             Bind::Float8 => "float8",
             Bind::Bytea => "bytea",
             Bind::Uuid => "uuid",
+            Bind::Numeric => "numeric",
+            Bind::Date => "date",
+            Bind::Time => "time",
+            Bind::Timestamp => "timestamp",
+            Bind::TimestampTz => "timestamptz",
             Bind::Text { .. } => "text",
         }
     }
@@ -68,6 +86,11 @@ impl Bind {
             Bind::Float8 => Type::FLOAT8,
             Bind::Bytea => Type::BYTEA,
             Bind::Uuid => Type::UUID,
+            Bind::Numeric => Type::NUMERIC,
+            Bind::Date => Type::DATE,
+            Bind::Time => Type::TIME,
+            Bind::Timestamp => Type::TIMESTAMP,
+            Bind::TimestampTz => Type::TIMESTAMPTZ,
             Bind::Text { .. } => Type::TEXT,
         }
         .oid()
@@ -85,8 +108,10 @@ pub(super) struct ArrayParameter {
 }
 
 impl ArrayParameter {
-    pub(super) fn new(bind: Bind, instant: bool) -> Self {
-        ArrayParameter { bind, instant, elements: BytesMut::new(), count: 0, nulls: false }
+    /// With room for so many rows of a usual size.
+    pub(super) fn new(bind: Bind, instant: bool, rows: usize) -> Self {
+        let elements = BytesMut::with_capacity(rows * 16);
+        ArrayParameter { bind, instant, elements, count: 0, nulls: false }
     }
 
     /// Adds the value of the next row.
@@ -114,6 +139,12 @@ impl ArrayParameter {
             (Bind::Float8, ValueRef::Float32(v)) => sized(out, &f64::from(*v).to_be_bytes())?,
             (Bind::Bytea, ValueRef::Bytes(v)) => sized(out, v)?,
             (Bind::Uuid, ValueRef::Uuid(Uuid(v))) => sized(out, v)?,
+            (Bind::Numeric, ValueRef::Decimal(v)) => binary::put_numeric(out, v)?,
+            (Bind::Date, ValueRef::Date(v)) => sized(out, &binary::date(*v)?.to_be_bytes())?,
+            (Bind::Time, ValueRef::Time(v)) => sized(out, &binary::time(*v)?.to_be_bytes())?,
+            (Bind::Timestamp | Bind::TimestampTz, ValueRef::Timestamp(v)) => {
+                sized(out, &binary::timestamp(*v)?.to_be_bytes())?;
+            }
             (Bind::Text { .. }, ValueRef::Text(v)) => sized_text(out, v)?,
             (Bind::Text { array }, v) => {
                 scratch.clear();
@@ -129,6 +160,7 @@ impl ArrayParameter {
 }
 
 fn sized(out: &mut BytesMut, bytes: &[u8]) -> Result<(), String> {
+    out.reserve(4 + bytes.len());
     out.put_i32(i32::try_from(bytes.len()).map_err(|_| "the value is longer than 2 GB")?);
     out.put_slice(bytes);
     Ok(())

@@ -16,17 +16,19 @@ use super::catalog::{existing_table, has_xml, identity};
 use super::dialect::Postgres;
 use super::error::refused;
 use super::fence::make_schema;
-use super::parameter::ArrayParameter;
+use super::parameter::{ArrayParameter, Bind};
 use crate::error::{SinkError, fenced};
 use crate::sql::actions::{self, Run};
 use crate::sql::dialect::Dialect;
 use crate::sql::naming::{DEFAULT_SCHEMA, NameBook, TableName};
 use crate::sql::offsets::{Fence, OffsetStatements};
 use crate::sql::plan::{Plans, TablePlan};
-use crate::sql::table::{check_names, layout};
+use crate::sql::table::{Column, check_names, layout};
 
 /// So many statements are prepared at a time.
 const KEPT_STATEMENTS: usize = 2_048;
+/// So many rows go to the server at a time.
+const ROWS_A_STATEMENT: usize = 2_048;
 /// So many statements may wait for their answers.
 const MOST_IN_FLIGHT: usize = 32;
 
@@ -86,30 +88,21 @@ impl Session {
         let folded = tables.folder.fold(&batch.events)?;
         let save_offset = self.prepared_offset(&offsets.save).await?;
         let client = &self.client;
-        let failed = |error| refused(client, "the offset cannot be saved", error);
-        let offset = batch.offset.to_string();
-        let parameters: [&(dyn ToSql + Sync); 3] = [&offset, &fence.pipeline, &fence.epoch];
-        let save = client.execute(&save_offset, &parameters);
-        let saved = if folded.is_empty() {
-            save.await.map_err(failed)?
-        } else {
-            let begin = client.batch_execute("BEGIN");
-            let ((), saved) = futures_util::future::try_join(begin, save).await.map_err(failed)?;
-            saved
-        };
-        if saved == 0 {
-            return Err(fenced(client.target(), &fence.pipeline));
-        }
-        if folded.is_empty() {
-            return Ok(());
-        }
         let mut transaction = Transaction {
             client,
             dialect: self.dialect,
             prepared: &mut self.prepared,
+            fence,
             in_flight: VecDeque::new(),
             scratch: String::new(),
         };
+        if folded.is_empty() {
+            transaction.save(save_offset, batch.offset.to_string()).await?;
+            return transaction.settle().await.map(drop);
+        }
+        let begin = Box::pin(async { client.batch_execute("BEGIN").await.map(|()| 0) });
+        transaction.send(Sent::Begin, begin).await?;
+        transaction.save(save_offset, batch.offset.to_string()).await?;
         for table in &folded {
             transaction.apply(tables_parts(tables), table).await?;
         }
@@ -147,19 +140,39 @@ fn tables_parts(tables: &mut Tables) -> TableParts<'_> {
     }
 }
 
+/// What was sent.
+#[derive(Debug)]
+enum Sent {
+    Begin,
+    /// The offset, which changes no row where another instance has the fence.
+    Offset,
+    Rows(TableName),
+}
+
 type Answer<'c> = Pin<Box<dyn Future<Output = Result<u64, SqlError>> + Send + 'c>>;
 
-/// Statements that were sent in order. Answers come in the same order, and all of them must be taken before anything
+/// Statements that were sent in order, while the server works on those before: a commit is sent only when all are
+/// answered. Answers come in the same order, and all of them must be taken before anything
 /// else is waited for: the connection stops reading while an answer is not taken.
 struct Transaction<'c> {
     client: &'c SqlClient,
     dialect: Postgres,
     prepared: &'c mut HashMap<Arc<str>, Prepared>,
-    in_flight: VecDeque<(TableName, Answer<'c>)>,
+    fence: &'c Fence,
+    in_flight: VecDeque<(Sent, Answer<'c>)>,
     scratch: String,
 }
 
 impl<'c> Transaction<'c> {
+    async fn save(&mut self, statement: Prepared, offset: String) -> Result<(), SinkError> {
+        let (client, fence) = (self.client, self.fence);
+        let answer = async move {
+            let parameters: [&(dyn ToSql + Sync); 3] = [&offset, &fence.pipeline, &fence.epoch];
+            client.execute(&statement, &parameters).await
+        };
+        self.send(Sent::Offset, Box::pin(answer)).await
+    }
+
     async fn apply(
         &mut self,
         tables: TableParts<'_>,
@@ -193,7 +206,7 @@ impl<'c> Transaction<'c> {
                 Step::Truncate { .. } => {
                     let (client, sql) = (self.client, self.dialect.truncate(&plan.table));
                     let answer = async move { client.batch_execute(&sql).await.map(|()| 0) };
-                    self.send(plan.name.clone(), Box::pin(answer)).await?;
+                    self.send(Sent::Rows(plan.name.clone()), Box::pin(answer)).await?;
                 }
                 Step::Rows(set) => {
                     for run in actions::of_set(&self.dialect, plan, set) {
@@ -244,33 +257,40 @@ impl<'c> Transaction<'c> {
         Ok(TablePlan::new(name, table, layout.columns, schema))
     }
 
-    /// Sends a statement with all its rows.
+    /// Sends a statement with all its rows, many of them in parts: the server works on one while the next is made.
     async fn run(&mut self, plan: &TablePlan<Postgres>, run: &Run<'_>) -> Result<(), SinkError> {
         let statement = &run.statement;
-        let mut arrays = Vec::with_capacity(statement.parameters.len());
-        for parameter in &statement.parameters {
-            let Some(column) = plan.column(*parameter) else { continue };
-            let mut array = ArrayParameter::new(column.bind, column.instant);
-            for args in &run.rows {
-                array.push(&args.value(*parameter), &mut self.scratch).map_err(|reason| {
-                    SinkError::Value {
+        let prepared = self.prepare(&plan.name, &statement.sql).await?;
+        let columns: Vec<_> = statement
+            .parameters
+            .iter()
+            .filter_map(|parameter| Some((*parameter, plan.column(*parameter)?)))
+            .collect();
+        for rows in run.rows.chunks(ROWS_A_STATEMENT) {
+            let new = |column: &Column<Bind>| {
+                ArrayParameter::new(column.bind, column.instant, rows.len())
+            };
+            let mut arrays: Vec<_> = columns.iter().map(|(_, column)| new(column)).collect();
+            for args in rows {
+                for ((parameter, column), array) in columns.iter().zip(&mut arrays) {
+                    let value = args.value(*parameter);
+                    array.push(&value, &mut self.scratch).map_err(|reason| SinkError::Value {
                         target: self.client.target().to_owned(),
                         table: plan.name.to_string(),
                         column: column.name.to_string(),
                         reason,
-                    }
-                })?;
+                    })?;
+                }
             }
-            arrays.push(array);
+            let (client, prepared) = (self.client, prepared.clone());
+            let answer = async move {
+                let parameters: Vec<&(dyn ToSql + Sync)> =
+                    arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
+                client.execute(&prepared, &parameters).await
+            };
+            self.send(Sent::Rows(plan.name.clone()), Box::pin(answer)).await?;
         }
-        let prepared = self.prepare(&plan.name, &statement.sql).await?;
-        let client = self.client;
-        let answer = async move {
-            let parameters: Vec<&(dyn ToSql + Sync)> =
-                arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
-            client.execute(&prepared, &parameters).await
-        };
-        self.send(plan.name.clone(), Box::pin(answer)).await
+        Ok(())
     }
 
     async fn prepare(&mut self, table: &TableName, sql: &Arc<str>) -> Result<Prepared, SinkError> {
@@ -288,23 +308,23 @@ impl<'c> Transaction<'c> {
     }
 
     /// Sends; the answer is taken later.
-    async fn send(&mut self, table: TableName, mut answer: Answer<'c>) -> Result<(), SinkError> {
+    async fn send(&mut self, sent: Sent, mut answer: Answer<'c>) -> Result<(), SinkError> {
         // The first poll hands the statement to the connection.
         match poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))).await {
             Poll::Ready(Ok(changed)) => {
-                self.in_flight.push_back((table, Box::pin(std::future::ready(Ok(changed)))));
+                self.in_flight.push_back((sent, Box::pin(std::future::ready(Ok(changed)))));
             }
             Poll::Ready(Err(error)) => {
                 // A statement before it may have failed first.
                 self.settle().await?;
-                return Err(failed(self.client, &table, error));
+                return Err(self.failed(&sent, error));
             }
-            Poll::Pending => self.in_flight.push_back((table, answer)),
+            Poll::Pending => self.in_flight.push_back((sent, answer)),
         }
-        if self.in_flight.len() > MOST_IN_FLIGHT
-            && let Some((table, answer)) = self.in_flight.pop_front()
-        {
-            answer.await.map_err(|error| failed(self.client, &table, error))?;
+        // The connection is a task of its own, which may wait for this thread.
+        tokio::task::yield_now().await;
+        if self.in_flight.len() > MOST_IN_FLIGHT {
+            self.take_answer().await?;
         }
         Ok(())
     }
@@ -312,10 +332,27 @@ impl<'c> Transaction<'c> {
     /// Takes all answers, and gives how many rows the last statement changed.
     async fn settle(&mut self) -> Result<u64, SinkError> {
         let mut last = 0;
-        while let Some((table, answer)) = self.in_flight.pop_front() {
-            last = answer.await.map_err(|error| failed(self.client, &table, error))?;
+        while let Some(changed) = self.take_answer().await? {
+            last = changed;
         }
         Ok(last)
+    }
+
+    /// Takes the oldest answer: how many rows its statement changed.
+    async fn take_answer(&mut self) -> Result<Option<u64>, SinkError> {
+        let Some((sent, answer)) = self.in_flight.pop_front() else { return Ok(None) };
+        let changed = answer.await.map_err(|error| self.failed(&sent, error))?;
+        if changed == 0 && matches!(sent, Sent::Offset) {
+            return Err(fenced(self.client.target(), &self.fence.pipeline));
+        }
+        Ok(Some(changed))
+    }
+
+    fn failed(&self, sent: &Sent, error: SqlError) -> SinkError {
+        match sent {
+            Sent::Begin | Sent::Offset => refused(self.client, "the offset cannot be saved", error),
+            Sent::Rows(table) => failed(self.client, table, error),
+        }
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) struct Args<'r> {
 
 impl<'r> Args<'r> {
     /// The value of a parameter; [`ValueRef::Unavailable`] where there is none, which no statement asks for.
+    #[inline]
     pub(crate) fn value(&self, parameter: Parameter) -> ValueRef<'r> {
         match parameter {
             Parameter::Row(index) => self.row.and_then(|row| row.get(index)),

@@ -9,26 +9,17 @@ use std::fmt::Write;
 use cdc_core::ValueRef;
 use cdc_core::value::Array;
 
-use super::temporal::{
-    Years, write_date, write_interval_iso, write_time, write_time_tz, write_timestamp,
-};
+use super::temporal::{Years, write_date, write_timestamp};
 
 /// Writes a value as JSON. `instant` says whether a timestamp has a zone, which its type alone knows.
 pub(crate) fn write_json(out: &mut String, value: &ValueRef<'_>, instant: bool) {
     // Writing to a String cannot fail.
     let _ = match value {
         ValueRef::Null | ValueRef::Unavailable => out.write_str("null"),
-        ValueRef::Bool(v) => write!(out, "{v}"),
-        ValueRef::Int8(v) => write!(out, "{v}"),
-        ValueRef::Int16(v) => write!(out, "{v}"),
-        ValueRef::Int32(v) => write!(out, "{v}"),
-        ValueRef::Int64(v) => write!(out, "{v}"),
-        ValueRef::UInt8(v) => write!(out, "{v}"),
-        ValueRef::UInt16(v) => write!(out, "{v}"),
-        ValueRef::UInt32(v) => write!(out, "{v}"),
-        ValueRef::UInt64(v) => write!(out, "{v}"),
-        ValueRef::Float32(v) if v.is_finite() => write!(out, "{v:?}"),
-        ValueRef::Float64(v) if v.is_finite() => write!(out, "{v:?}"),
+        own if is_of_json(own) => {
+            write_scalar(out, own, instant, Years::Astronomical);
+            Ok(())
+        }
         ValueRef::Array(array) => {
             write_array(out, array, instant);
             Ok(())
@@ -58,6 +49,24 @@ pub(crate) fn write_json(out: &mut String, value: &ValueRef<'_>, instant: bool) 
             Ok(())
         }
     };
+}
+
+/// Whether JSON has the value itself, in the same letters.
+fn is_of_json(value: &ValueRef<'_>) -> bool {
+    match value {
+        ValueRef::Bool(_)
+        | ValueRef::Int8(_)
+        | ValueRef::Int16(_)
+        | ValueRef::Int32(_)
+        | ValueRef::Int64(_)
+        | ValueRef::UInt8(_)
+        | ValueRef::UInt16(_)
+        | ValueRef::UInt32(_)
+        | ValueRef::UInt64(_) => true,
+        ValueRef::Float32(v) => v.is_finite(),
+        ValueRef::Float64(v) => v.is_finite(),
+        _ => false,
+    }
 }
 
 fn write_array(out: &mut String, array: &Array, instant: bool) {
@@ -129,16 +138,16 @@ pub(crate) fn write_scalar(out: &mut String, value: &ValueRef<'_>, instant: bool
         ValueRef::UInt64(v) => write!(out, "{v}"),
         ValueRef::Float32(v) => write_float(out, f64::from(*v), |out| write!(out, "{v:?}")),
         ValueRef::Float64(v) => write_float(out, *v, |out| write!(out, "{v:?}")),
-        ValueRef::Decimal(v) => write!(out, "{v}"),
+        ValueRef::Decimal(v) => v.write_to(out),
         ValueRef::Text(v) => out.write_str(v),
         ValueRef::Bytes(v) => out
             .write_str("\\x")
             .and_then(|()| v.iter().try_for_each(|byte| write!(out, "{byte:02x}"))),
         ValueRef::Date(v) => write_date(out, *v, years),
-        ValueRef::Time(v) => write_time(out, *v),
-        ValueRef::TimeTz(v) => write_time_tz(out, *v),
+        ValueRef::Time(v) => write!(out, "{v}"),
+        ValueRef::TimeTz(v) => write!(out, "{v}"),
         ValueRef::Timestamp(v) => write_timestamp(out, *v, instant, years),
-        ValueRef::Interval(v) => write_interval_iso(out, *v),
+        ValueRef::Interval(v) => write!(out, "{v}"),
         ValueRef::Uuid(v) => write!(out, "{v}"),
         ValueRef::Bits(v) => write!(out, "{v}"),
         nested => {

@@ -24,6 +24,7 @@ use crate::sql::json::write_scalar;
 use crate::sql::temporal::Years;
 
 /// The form in which SQLite gets a value. `scratch` takes the text of what has none yet.
+#[inline]
 pub(super) fn stored<'v>(
     value: &'v ValueRef<'_>,
     instant: bool,

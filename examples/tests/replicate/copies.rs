@@ -57,6 +57,8 @@ async fn two_targets_end_equal_while_one_of_them_stands_still_and_a_column_is_ad
         source.run(&changes(round % 20, round)).await;
         match round {
             300 => source.run("ALTER TABLE t4 ADD COLUMN added int DEFAULT 7; UPDATE t4 SET added = id WHERE id < 20").await,
+            // A target that was never there is an error of the first start.
+            499 => program.wait_for("streaming", Duration::from_secs(60)),
             500 => far_server.stop().unwrap(),
             900 => far_server.restart(&[]).unwrap(),
             _ => {}
@@ -212,6 +214,34 @@ async fn tables_that_cannot_be_copied_are_left_out_of_all_and_do_not_stop_the_ot
         assert!(told.contains(left_out), "{told}");
     }
     for database in [first, second, third] {
+        database.drop_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_publication_of_the_users_own_is_read_as_it_is() {
+    let source = Database::shared("own_publication").await;
+    source
+        .run("CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0); CREATE TABLE other (id int PRIMARY KEY); \
+              CREATE PUBLICATION mine FOR TABLE t WITH (publish = 'insert')")
+        .await;
+    let target = Database::shared("own_publication_copy").await;
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state").display().to_string();
+    let arguments =
+        [source.url.as_str(), target.url.as_str(), "--state", &state, "--publication", "mine"];
+    drain(&arguments);
+    source.run("INSERT INTO t VALUES (2, 0); UPDATE t SET n = 1 WHERE id = 1").await;
+    drain(&arguments);
+
+    let copied = target.one("SELECT string_agg(id || ':' || n, ',' ORDER BY id) FROM t").await;
+    assert_eq!(copied.as_deref(), Some("1:0,2:0"), "updates are not published");
+    assert_eq!(target.one("SELECT to_regclass('other')::text").await, None, "nor is this table");
+    assert_eq!(
+        source.one("SELECT string_agg(pubname, ',') FROM pg_publication").await.as_deref(),
+        Some("mine")
+    );
+    for database in [source, target] {
         database.drop_now().await;
     }
 }

@@ -11,23 +11,39 @@ use crate::value::{Decimal, TimeUnit, Value, ValueRef};
 
 const MILLIS_A_DAY: i64 = 86_400_000;
 
+/// A value as the Java object that Kafka Connect has in its place.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum JavaValue {
+#[non_exhaustive]
+pub enum JavaValue {
+    /// `null`.
     Null,
+    /// `Boolean`.
     Bool(bool),
+    /// `Byte`.
     Byte(i8),
+    /// `Short`.
     Short(i16),
+    /// `Integer`.
     Integer(i32),
+    /// `Long`.
     Long(i64),
+    /// `Float`.
     Float(f32),
+    /// `Double`.
     Double(f64),
+    /// `BigDecimal`.
     Decimal(Decimal),
+    /// `String`.
     Text(String),
+    /// `byte[]`.
     Bytes(Vec<u8>),
     /// `java.util.Date`: milliseconds since the epoch.
     Date(i64),
+    /// A list.
     List(Vec<JavaValue>),
+    /// A map.
     Map(Vec<(JavaValue, JavaValue)>),
+    /// A `Struct`, by the names of its fields.
     Struct(Vec<(String, JavaValue)>),
 }
 
@@ -154,8 +170,33 @@ fn unexpected(value: &ValueRef<'_>) -> Error {
 }
 
 impl JavaValue {
+    /// The object of a value, under its schema or without one.
+    ///
+    /// # Errors
+    /// [`Data`](crate::ErrorKind::Data) when the value has no place in the schema, or no class in Connect without one.
+    pub fn of(schema: Option<&ConnectSchema>, value: &ValueRef<'_>) -> Result<Self> {
+        of_value(schema, value)
+    }
+
+    /// What Java's `toString` gives.
+    ///
+    /// # Errors
+    /// [`Data`](crate::ErrorKind::Data) for bytes, of which Java shows an address.
+    pub fn to_text(&self) -> Result<String> {
+        let mut out = Vec::new();
+        self.write_to_string(&mut out)?;
+        Ok(String::from_utf8(out).unwrap_or_default())
+    }
+
+    /// The text that Connect's `Values.convertToString` gives on its own: bytes are base64, dates ISO 8601.
+    pub fn to_header_text(&self) -> String {
+        let mut out = Vec::new();
+        self.write_header(&mut out);
+        String::from_utf8(out).unwrap_or_default()
+    }
+
     /// `class` and the name of the Java class, as `Class.toString` prints it.
-    pub(crate) fn class(&self) -> &'static str {
+    pub fn class(&self) -> &'static str {
         match self {
             JavaValue::Null => "null",
             JavaValue::Bool(_) => "class java.lang.Boolean",

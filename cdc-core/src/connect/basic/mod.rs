@@ -14,7 +14,7 @@ use crate::event::Payload;
 use crate::value::{Text, Value};
 
 use super::profile::ConnectProfile;
-use java_value::JavaValue;
+pub use java_value::JavaValue;
 use primitive::Primitive;
 
 /// A converter of single values.

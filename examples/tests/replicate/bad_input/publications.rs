@@ -51,3 +51,14 @@ async fn made_again_after_the_position_of_the_slot() {
     says(&error(&case.arguments()), &["publication"]);
     case.source.drop_now().await;
 }
+
+#[tokio::test]
+async fn the_users_own_one_is_not_there() {
+    let case = Case::new("pub_own").await;
+    let mut arguments = case.arguments();
+    arguments.extend(["--publication".to_owned(), "mine".to_owned()]);
+    let said = error(&arguments);
+    says(&said, &["\"mine\" does not exist", "--publication", "CREATE PUBLICATION"]);
+    assert!(!said.contains(".create_publication"), "{said}");
+    case.source.drop_now().await;
+}

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use cdc_core::connect::{ConnectProfile, JsonConverter, JsonOptions};
-use cdc_core::value::{Array, TimeUnit, Timestamp, Value};
-use cdc_core::{DataType, Payload, Row, ValueType};
 use serde_json::{Value as Json, json};
 
+use crate::connect::{ConnectProfile, JsonConverter, JsonOptions};
+use crate::data_type::{DataType, ValueType};
+use crate::error::{Error, ErrorKind};
+use crate::event::Payload;
+use crate::row::Row;
+use crate::value::{Array, TimeUnit, Timestamp, Value};
+
 /// The payload of a case that is to be written.
-pub(crate) fn payload(schema: &Json, payload: &Json) -> Result<Payload, String> {
+pub fn payload(schema: &Json, payload: &Json) -> Result<Payload, String> {
     if schema.is_null() {
         let value = schemaless(payload)?;
         return Ok(match value {
@@ -26,7 +30,7 @@ fn value_type(schema: &Json) -> Result<ValueType, String> {
     let mut schema = schema.clone();
     number_zeros(&mut schema);
     let text = json!({"schema": {"type": "array", "items": schema}, "payload": []}).to_string();
-    let read = converter().decode(Some(text.as_bytes())).map_err(|error| error.to_string())?;
+    let read = converter()?.decode(Some(text.as_bytes())).map_err(|error| error.to_string())?;
     match read {
         Payload::Value { schema: Some(list), .. } => match &list.data_type {
             DataType::Array(element) => Ok(ValueType::clone(element)),
@@ -52,8 +56,9 @@ fn number_zeros(schema: &mut Json) {
     }
 }
 
-fn converter() -> JsonConverter {
-    JsonConverter::new(JsonOptions::default(), ConnectProfile::default()).unwrap()
+fn converter() -> Result<JsonConverter, String> {
+    JsonConverter::new(JsonOptions::default(), ConnectProfile::default())
+        .map_err(|error| error.to_string())
 }
 
 fn value(value_type: &ValueType, schema: &Json, payload: &Json) -> Result<Value, String> {
@@ -106,7 +111,7 @@ fn value(value_type: &ValueType, schema: &Json, payload: &Json) -> Result<Value,
             let mut schema = schema.clone();
             schema.as_object_mut().ok_or("no schema")?.remove("default");
             let text = json!({"schema": schema, "payload": payload}).to_string();
-            match converter().decode(Some(text.as_bytes())).map_err(|error| error.to_string())? {
+            match converter()?.decode(Some(text.as_bytes())).map_err(|error| error.to_string())? {
                 Payload::Value { value, .. } => Ok(value),
                 _ => Err("nothing".to_owned()),
             }
@@ -124,9 +129,9 @@ fn tagged(payload: &Json) -> Option<Result<Value, String>> {
     let integer = content.as_i64().unwrap_or_default();
     let text = content.as_str().unwrap_or_default();
     Some(match tag.as_str() {
-        "$int8" => Ok(Value::Int8(i8::try_from(integer).unwrap())),
-        "$int16" => Ok(Value::Int16(i16::try_from(integer).unwrap())),
-        "$int32" => Ok(Value::Int32(i32::try_from(integer).unwrap())),
+        "$int8" => i8::try_from(integer).map(Value::Int8).map_err(|_| "too large".to_owned()),
+        "$int16" => i16::try_from(integer).map(Value::Int16).map_err(|_| "too large".to_owned()),
+        "$int32" => i32::try_from(integer).map(Value::Int32).map_err(|_| "too large".to_owned()),
         #[allow(clippy::cast_possible_truncation)]
         "$float32" => Ok(Value::Float32(content.as_f64().unwrap_or_default() as f32)),
         "$float64" => text.parse().map(Value::Float64).map_err(|_| "no number".to_owned()),
@@ -151,7 +156,11 @@ fn tagged(payload: &Json) -> Option<Result<Value, String>> {
     })
 }
 
-fn schemaless(payload: &Json) -> Result<Value, String> {
+/// A value without a schema, other Java types by their tags.
+///
+/// # Errors
+/// What is wrong with the case.
+pub fn schemaless(payload: &Json) -> Result<Value, String> {
     if let Some(tagged) = tagged(payload) {
         return tagged;
     }
@@ -176,9 +185,9 @@ fn schemaless(payload: &Json) -> Result<Value, String> {
 }
 
 /// Schema and payload as the cases show them.
-pub(crate) fn shown(payload: &Payload) -> Result<(Json, Json), String> {
+pub fn shown(payload: &Payload) -> Result<(Json, Json), String> {
     let mut text = Vec::new();
-    match converter().encode(payload, &mut text) {
+    match converter()?.encode(payload, &mut text) {
         Ok(false) => return Ok((Json::Null, Json::Null)),
         Ok(true) => {}
         Err(error) => return Err(format!("what was read cannot be written: {error}")),
@@ -188,7 +197,7 @@ pub(crate) fn shown(payload: &Payload) -> Result<(Json, Json), String> {
 }
 
 /// Whether two payloads or schemas are equal: numbers by value, the order of pairs and members left out.
-pub(crate) fn same(a: &Json, b: &Json) -> bool {
+pub fn same(a: &Json, b: &Json) -> bool {
     match (a, b) {
         (Json::Number(a), Json::Number(b)) => match (a.as_i64(), b.as_i64()) {
             (Some(a), Some(b)) => a == b,
@@ -230,12 +239,12 @@ pub(crate) fn same(a: &Json, b: &Json) -> bool {
 }
 
 /// Whether an error is the original's: its kind, and its text where the class is Kafka's.
-pub(crate) fn same_error(expected: &Json, error: &cdc_core::Error) -> Result<(), String> {
+pub fn same_error(expected: &Json, error: &Error) -> Result<(), String> {
     let class = expected["class"].as_str().unwrap_or_default();
     let message = expected["message"].as_str().unwrap_or_default();
     let kind = match class.rsplit('.').next().unwrap_or_default() {
-        "ConfigException" => cdc_core::ErrorKind::Configuration,
-        _ => cdc_core::ErrorKind::Data,
+        "ConfigException" => ErrorKind::Configuration,
+        _ => ErrorKind::Data,
     };
     if error.kind() != kind {
         return Err(format!("an error of kind {} instead of {class}", error.kind()));
@@ -244,9 +253,4 @@ pub(crate) fn same_error(expected: &Json, error: &cdc_core::Error) -> Result<(),
         return Err(format!("{:?} instead of {message:?}", error.message()));
     }
     Ok(())
-}
-
-pub(crate) fn bytes_of_hex(hex: &str) -> Vec<u8> {
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-    hex.as_bytes().chunks(2).map(byte).collect()
 }

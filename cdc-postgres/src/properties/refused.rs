@@ -1,0 +1,72 @@
+//! Options of Debezium's PostgreSQL connector that are refused by name. docs/postgres-options.md is made of these lists.
+
+/// Options of the original that are not supported, with what to do instead. A name that ends in `*` stands for all that
+/// begin so.
+pub(crate) const REFUSED: &[(&str, &str)] = &[
+    (
+        "database.sslfactory",
+        "leave it out: TLS is built in; set database.sslmode and the certificates",
+    ),
+    (
+        "database.sslpassword",
+        "decrypt the key (openssl pkey -in client.key -out plain.key) and protect it by its permissions",
+    ),
+    (
+        "driver.*",
+        "leave it out: there is no JDBC driver; what it was for may be in database.* or database.initial.statements",
+    ),
+    ("snapshot.mode.custom.name", "leave it out: snapshot.mode=custom needs a class of Java's"),
+    (
+        "snapshot.mode.configuration.based.*",
+        "set snapshot.mode to initial, always, initial_only or no_data",
+    ),
+    ("snapshot.locking.mode.custom.name", "leave it out: tables are locked in ACCESS SHARE mode"),
+    (
+        "snapshot.include.collection.list",
+        "copy and follow the same tables (table.include.list), or read some with a pipeline of their own and snapshot.mode=initial_only",
+    ),
+    (
+        "snapshot.select.statement.overrides*",
+        "filter rows by a row filter of the publication (PostgreSQL 15), which holds for the copy and the stream",
+    ),
+    ("snapshot.query.mode*", "leave it out: tables are read as they are published"),
+    ("snapshot.tables.order.by.row.count", "order the tables in table.include.list"),
+    ("snapshot.max.threads.multiplier", "leave it out: a copy has one connection"),
+    ("legacy.snapshot.max.threads", "leave it out: a copy has one connection"),
+    ("snapshot.delay.ms", "start the program later"),
+    (
+        "streaming.delay.ms",
+        "leave it out: the stream is held from the moment at which the copy begins",
+    ),
+    (
+        "signal.*",
+        "leave it out: signals are not supported; a running pipeline takes requests through its handle",
+    ),
+    (
+        "incremental.snapshot.*",
+        "leave it out: copies beside the stream are not supported; tables that join are copied at the next start of a builder's pipeline",
+    ),
+    ("lsn.flush.timeout.*", "leave it out: nothing waits for the server to take a position"),
+    (
+        "offset.mismatch.strategy",
+        "leave it out: an offset that does not fit the slot is an error with its remedies",
+    ),
+    ("max.queue.size", "set max.queue.size.in.bytes: queues are bounded in bytes"),
+    ("query.fetch.size", "set snapshot.fetch.size"),
+    ("connection.validation.timeout.ms", "leave it out: a connection has 15 s to be made"),
+    (
+        "executor.shutdown.timeout.ms",
+        "set the time that a stop may take where the pipeline is built",
+    ),
+];
+
+/// What `snapshot.mode` may say in the original and not here.
+pub(crate) const REFUSED_SNAPSHOT_MODES: &[(&str, &str)] = &[
+    ("never", "its name is no_data"),
+    (
+        "when_needed",
+        "an offset that the server no longer has is an error with its remedies; use initial",
+    ),
+    ("configuration_based", "use initial, always, initial_only or no_data"),
+    ("custom", "it needs a class of Java's; use initial, always, initial_only or no_data"),
+];

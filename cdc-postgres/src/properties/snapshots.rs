@@ -1,0 +1,46 @@
+//! `snapshot.*`.
+
+use std::time::Duration;
+
+use cdc_core::{Error, Properties, Result};
+
+use super::refused::REFUSED_SNAPSHOT_MODES;
+use super::{count, text};
+use crate::builder::Given;
+use crate::options::SnapshotMode;
+
+pub(super) fn read(properties: &Properties, given: &mut Given) -> Result<()> {
+    given.snapshot = mode(properties)?;
+    let why = "rows are read in one REPEATABLE READ transaction; a weaker one would show half of a transaction";
+    let levels = ["serializable", "repeatable_read"];
+    properties.accept_only("snapshot.isolation.mode", &levels, why)?;
+    let why = "tables are locked in ACCESS SHARE mode";
+    properties.accept_only("snapshot.locking.mode", &["none", "shared"], why)?;
+    let is_shared = text(properties, "snapshot.locking.mode")
+        .is_some_and(|mode| mode.eq_ignore_ascii_case("shared"));
+    let timeout = properties.millis("snapshot.lock.timeout.ms", 10_000)?;
+    if is_shared || properties.get("snapshot.lock.timeout.ms").is_some() {
+        given.snapshot_lock_timeout = Some(timeout).filter(|timeout| *timeout > Duration::ZERO);
+    }
+    given.snapshot_fetch_size = count(properties, "snapshot.fetch.size", 1)?;
+    properties.accept_only("snapshot.max.threads", &["1"], "a copy has one connection")
+}
+
+fn mode(properties: &Properties) -> Result<SnapshotMode> {
+    if let Some(mode) = text(properties, "snapshot.mode")
+        && let Some((mode, remedy)) =
+            REFUSED_SNAPSHOT_MODES.iter().find(|(known, _)| known.eq_ignore_ascii_case(mode))
+    {
+        return Err(Error::configuration(format!(
+            "The value {mode} of the configuration \"snapshot.mode\" is not supported"
+        ))
+        .remedy(*remedy));
+    }
+    let modes = ["initial", "always", "initial_only", "no_data"];
+    Ok(match properties.one_of("snapshot.mode", &modes, "initial")? {
+        "always" => SnapshotMode::Always,
+        "initial_only" => SnapshotMode::InitialOnly,
+        "no_data" => SnapshotMode::NoData,
+        _ => SnapshotMode::Initial,
+    })
+}

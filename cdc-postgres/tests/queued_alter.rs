@@ -1,0 +1,65 @@
+//! The copy never waits for the catalog behind somebody who waits for the copy's own locks: later servers (17) lock a table to
+//! show the expression of a default.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use cdc_core::Operation;
+use support::{Copy, PATIENCE, TestDatabase};
+
+/// Holds up the third session of the source until the test lets go of a lock: the first looks at the server, the second
+/// locks the tables and reads them, the third looks at their columns beside it.
+const HOLD_THE_THIRD: &str = "CREATE SEQUENCE sessions;
+     CREATE FUNCTION hold_the_third() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+       IF nextval('sessions') = 3 THEN PERFORM pg_advisory_lock(4711); PERFORM pg_advisory_unlock(4711); END IF;
+     END $$";
+
+#[tokio::test]
+async fn a_queued_alter_table_does_not_stop_the_copy() {
+    let database = TestDatabase::create().await;
+    database
+        .run("CREATE TABLE t (id int PRIMARY KEY, v text DEFAULT 'd'); INSERT INTO t VALUES (1, 'a'), (2, 'b')")
+        .await;
+    database.run(HOLD_THE_THIRD).await;
+    database.run("SELECT pg_advisory_lock(4711)").await;
+    let mut copy = Copy::new(
+        database.source().tables(["public.t"]).initial_statements(["SELECT hold_the_third()"]),
+    );
+    copy.start().await.unwrap();
+    let altering = database.session().await;
+    let altered = std::cell::OnceCell::new();
+    let schedule = async {
+        // The tables are locked, and their columns not yet looked at.
+        until_waiting(&database, "locktype = 'advisory'").await;
+        let alter = async move {
+            altering.batch_execute("ALTER TABLE t ALTER v DROP DEFAULT").await.unwrap();
+        };
+        altered.set(tokio::spawn(alter)).unwrap();
+        until_waiting(&database, "mode = 'AccessExclusiveLock' AND relation = 't'::regclass").await;
+        database.run("SELECT pg_advisory_unlock(4711)").await;
+    };
+    let copied = copy.until(|copy| copy.target.of("public.t", Operation::Read).len() >= 2);
+    let ((), copied) = tokio::join!(schedule, tokio::time::timeout(PATIENCE, copied));
+    copied.expect("the copy ends").unwrap();
+    altered.into_inner().unwrap().await.unwrap();
+    database.run("INSERT INTO t VALUES (3, 'c')").await;
+    copy.finish(&database).await;
+    assert_eq!(copy.target.contents()["public.t"].len(), 3);
+}
+
+/// Waits until a lock of this kind is waited for in this database.
+async fn until_waiting(database: &TestDatabase, lock: &str) {
+    let query = format!(
+        "SELECT count(*)::text FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
+         WHERE NOT granted AND d.datname = current_database() AND {lock}"
+    );
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while database.text(&query).await.as_deref() == Some("0") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    waited.await.expect("somebody waits for the lock");
+}
