@@ -156,10 +156,10 @@ impl<V: Visible> Table<V> {
             change.operation = Operation::Update;
         }
         match &effect {
-            Effect::Moved { to, lost: true, .. } | Effect::Lost(to) => {
-                if !redone && !self.is_left(to) {
-                    self.read_again(to.clone());
-                }
+            Effect::Moved { to, lost: true, .. } | Effect::Lost(to)
+                if !redone && !self.is_left(to) =>
+            {
+                self.read_again(to.clone());
             }
             Effect::Whole(key) | Effect::Moved { from: key, .. }
                 if has_flaw(Flaw::ChangesSettleKeys) =>
