@@ -284,7 +284,9 @@ async fn after_a_kill_nothing_is_read_before_what_the_log_had_is_visible() {
     shop.merge = Merge::new(MergeOptions::default(), shop.position, state);
     let locked = shop.ask_for_the_barrier().await;
     assert_eq!(locked.len(), 1, "the transaction holds the lock on its id while it waits");
-    shop.observe().await;
+    let visible = snapshot(&shop.database.sql).await;
+    assert!(!visible.in_progress.contains(&locked[0]), "a snapshot does not list the newest ids");
+    shop.merge.observed(visible);
     assert!(shop.read().await.is_none(), "a read would show 100");
     assert_eq!(shop.stream().await, 0, "the stream never brings the change again");
     assert!(shop.read().await.is_none());
