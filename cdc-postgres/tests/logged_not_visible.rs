@@ -1,6 +1,8 @@
 //! A commit that is in the log before others can see it: the schedule that every merge by log positions alone gets wrong,
 //! on a real server. The merge is driven by hand here: the log comes from `test_decoding`, chunks are read as they have to be.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod support;
 
 use std::collections::BTreeMap;
