@@ -487,8 +487,10 @@ impl<V: Visible> Merge<V> {
         for table in &mut self.tables {
             if let Some(read) = table.reading(id) {
                 for row in rows {
+                    let bytes = row.size();
                     read.row_count += 1;
-                    read.bytes += u64::try_from(row.size()).unwrap_or(u64::MAX);
+                    read.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+                    read.waiting_bytes += bytes;
                     read.rows.push(row);
                 }
                 table.give_rows_as_they_come(self.position, &mut self.outbox);

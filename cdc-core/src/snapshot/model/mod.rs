@@ -126,6 +126,13 @@ mod holds {
     }
 
     #[test]
+    fn sinks_of_all_kinds_beside_each_other() {
+        const ALL: &[Delivery] =
+            &[Delivery::Transactional, Delivery::Versioned, Delivery::Idempotent];
+        holds::<Exact>(Setup { targets: ALL, ..SETUP });
+    }
+
+    #[test]
     fn with_little_memory_it_holds_too() {
         holds::<Exact>(Setup { small_memory: true, ..SETUP });
     }
