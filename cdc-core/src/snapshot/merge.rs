@@ -86,7 +86,8 @@ pub enum FirstReads {
     Own,
     /// All the one that shows exactly what stands in the log before the stream's first change: the snapshot that is
     /// exported when a slot is made. The stream waits until these reads are done ([`Merge::is_idle`]), or until
-    /// [`Merge::rebase`] says that the snapshot can no longer be used.
+    /// [`Merge::rebase`] says that the snapshot can no longer be used. A table that it does not show as it was (rewritten or
+    /// truncated since) is asked for with [`FirstReads::Own`] once the others are done.
     Exported,
 }
 
@@ -333,7 +334,8 @@ impl<V: Visible> Merge<V> {
 
     fn pass(&mut self, event: ChangeEvent, redone: bool) -> Result<Option<ChangeEvent>> {
         let Some(id) = event.origin().table.clone() else { return Ok(Some(event)) };
-        let known = self.places.get(&id).copied();
+        let idle = self.tables.is_empty();
+        let known = if idle { None } else { self.places.get(&id).copied() };
         let Some(open) = &self.open else {
             // Tables are announced between transactions.
             if let (Some(at), Some(change)) = (known, event.as_change()) {
