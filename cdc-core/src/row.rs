@@ -35,6 +35,10 @@ impl Row {
     /// # Errors
     /// [`Data`](crate::ErrorKind::Data) when there are more or fewer values than fields.
     pub fn new(schema: Arc<Schema>, values: Vec<Value>) -> Result<Self> {
+        Self::of(schema, values.into())
+    }
+
+    fn of(schema: Arc<Schema>, values: Arc<[Value]>) -> Result<Self> {
         if values.len() != schema.fields().len() {
             return Err(Error::data(format!(
                 "{} values for a row of {} fields",
@@ -42,7 +46,7 @@ impl Row {
                 schema.fields().len()
             )));
         }
-        Ok(Row { schema, values: values.into(), key_of: None })
+        Ok(Row { schema, values, key_of: None })
     }
 
     /// The shape of the row.
@@ -136,6 +140,29 @@ impl Row {
         Ok(Row { schema, values: Arc::clone(&self.values), key_of: self.key_of.clone() })
     }
 
+    /// The values at these indices, under a schema with as many fields; past the last field there is NULL.
+    ///
+    /// # Errors
+    /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
+    pub fn select(&self, schema: Arc<Schema>, indices: &[usize]) -> Result<Row> {
+        let values = indices.iter().map(|&index| self.value(index).unwrap_or_default());
+        Self::of(schema, values.collect())
+    }
+
+    /// The values with others after them, under a schema with as many fields.
+    ///
+    /// # Errors
+    /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
+    pub fn extended(&self, schema: Arc<Schema>, added: Vec<Value>) -> Result<Row> {
+        let mut values = Vec::with_capacity(self.len() + added.len());
+        match &self.key_of {
+            None => values.extend_from_slice(&self.values),
+            Some(_) => values.extend((0..self.len()).filter_map(|index| self.value(index))),
+        }
+        values.extend(added);
+        Self::new(schema, values)
+    }
+
     /// A deep copy that pins no buffer of a batch.
     #[must_use]
     pub fn detached(&self) -> Row {
@@ -224,6 +251,21 @@ mod tests {
         key.set(0, 9i32.into());
         assert_eq!(key.values().collect::<Vec<_>>(), [ValueRef::Int32(9), ValueRef::Int32(1)]);
         assert_eq!(row.get(2), Some(ValueRef::Int32(2)));
+    }
+
+    #[test]
+    fn a_row_is_extended_and_cut_down_under_other_schemas() {
+        let item = item();
+        let more = item.schema().to_builder().field(Field::optional("more", DataType::TEXT));
+        let longer = item.extended(more.build().unwrap(), vec!["m".into()]).unwrap();
+        assert_eq!(longer.by_name("more"), Some(ValueRef::Text("m")));
+        let two = Schema::builder()
+            .fields([Field::required("m", DataType::TEXT), Field::required("o", DataType::Int32)]);
+        let shorter = longer.select(two.build().unwrap(), &[3, 0]).unwrap();
+        assert_eq!(shorter.values().collect::<Vec<_>>(), [ValueRef::Text("m"), ValueRef::Int32(1)]);
+        let key = item.key().unwrap();
+        assert!(key.extended(Arc::clone(item.schema()), vec!["n".into()]).is_ok());
+        assert!(key.select(Arc::clone(item.schema()), &[0]).is_err());
     }
 
     #[test]
