@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use cdc_core::value::{Decimal, Timestamp};
 use cdc_core::{
-    Change, ChangeEvent, DataType, Destination, Field, Origin, Row, Schema, SnapshotMark, TableId,
-    TransactionId, TransactionOrigin, Value,
+    Change, ChangeEvent, DataType, Destination, Field, Origin, Row, RowsBuilder, Schema,
+    SnapshotMark, TableId, TransactionId, TransactionOrigin,
 };
 
 /// Updates and deletes hit one of so many newest rows.
 pub const NEWEST: usize = 20_000;
+
+const NOTE: &str =
+    "lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt";
 
 /// `public.items` with its key `id`.
 #[derive(Debug, Clone)]
@@ -66,22 +68,32 @@ impl Items {
         &self.schema
     }
 
-    /// The row with this id, in its version.
+    /// The row with this id, in its version; it has values once the block is sealed.
     ///
     /// # Errors
     /// None in practice: the values are those of the schema.
-    pub fn row(&self, id: i64, version: u32) -> cdc_core::Result<Row> {
-        let values = vec![
-            Value::Int64(id),
-            Value::Int32(i32::try_from(id % 100_000).unwrap_or(0)),
-            Value::Decimal(Decimal::new(id % 1_000_000 + i64::from(version), 2)),
-            Value::text(["new", "paid", "shipped", "closed"][version as usize % 4]),
-            Value::text(format!("customer{}@example.com", id % 100_000)),
-            Value::Bool(id % 2 == 0),
-            Value::Timestamp(Timestamp::micros(1_795_000_000_000_000 + id * 1_001)),
-            Value::text(format!("{version:08} {}", "lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor inci".get(..87).unwrap_or_default())),
-        ];
-        Row::new(Arc::clone(&self.schema), values)
+    pub fn row(&self, block: &mut RowsBuilder, id: i64, version: u32) -> cdc_core::Result<Row> {
+        let first = block.position();
+        block.int64(id);
+        block.int32(i32::try_from(id % 100_000).unwrap_or(0));
+        block.decimal(id % 1_000_000 + i64::from(version), 2);
+        block.text(["new", "paid", "shipped", "closed"][version as usize % 4]);
+        block.text(&format!("customer{}@example.com", id % 100_000));
+        block.boolean(id % 2 == 0);
+        block.timestamp_micros(1_795_000_000_000_000 + id * 1_001);
+        block.text(&format!("{version:08} {NOTE}"));
+        block.row(&self.schema, first)
+    }
+
+    /// The key of a row, all that a server sends of one that was deleted.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn key_alone(&self, block: &mut RowsBuilder, id: i64) -> cdc_core::Result<Row> {
+        let first = block.position();
+        block.int64(id);
+        (1..self.schema.fields().len()).for_each(|_| block.unavailable());
+        block.row(&self.schema, first)
     }
 
     /// The event of a change.
@@ -116,6 +128,7 @@ pub enum Hits {
 /// 50 % inserts, 35 % updates and 15 % deletes, the same ones in every run.
 #[derive(Debug)]
 pub struct Mix {
+    block: RowsBuilder,
     items: Items,
     hits: Hits,
     random: fastrand::Rng,
@@ -128,6 +141,7 @@ impl Mix {
     /// Changes of a table that is empty.
     pub fn new(items: Items, hits: Hits) -> Self {
         Mix {
+            block: RowsBuilder::new(),
             items,
             hits,
             random: fastrand::Rng::with_seed(7),
@@ -142,7 +156,9 @@ impl Mix {
     /// # Errors
     /// None in practice.
     pub fn inserts(&mut self, count: usize) -> cdc_core::Result<Vec<ChangeEvent>> {
-        (0..count).map(|_| self.insert()).collect()
+        let events = (0..count).map(|_| self.insert()).collect();
+        self.block.seal();
+        events
     }
 
     /// The next changes of the mix.
@@ -150,13 +166,17 @@ impl Mix {
     /// # Errors
     /// None in practice.
     pub fn changes(&mut self, count: usize) -> cdc_core::Result<Vec<ChangeEvent>> {
-        (0..count)
-            .map(|_| match self.random.u32(0..100) {
-                0..50 => self.insert(),
-                50..85 => self.update(),
-                _ => self.delete(),
-            })
-            .collect()
+        let events = (0..count).map(|_| self.change()).collect();
+        self.block.seal();
+        events
+    }
+
+    fn change(&mut self) -> cdc_core::Result<ChangeEvent> {
+        match self.random.u32(0..100) {
+            0..50 => self.insert(),
+            50..85 => self.update(),
+            _ => self.delete(),
+        }
     }
 
     fn number(&mut self) -> u64 {
@@ -165,7 +185,7 @@ impl Mix {
     }
 
     fn insert(&mut self) -> cdc_core::Result<ChangeEvent> {
-        let row = self.items.row(self.next_id, 0)?;
+        let row = self.items.row(&mut self.block, self.next_id, 0)?;
         self.live.push(self.next_id);
         self.next_id += 1;
         let number = self.number();
@@ -184,7 +204,7 @@ impl Mix {
     fn update(&mut self) -> cdc_core::Result<ChangeEvent> {
         let Some(place) = self.hit() else { return self.insert() };
         let version = self.random.u32(1..1_000_000);
-        let row = self.items.row(self.live[place], version)?;
+        let row = self.items.row(&mut self.block, self.live[place], version)?;
         let number = self.number();
         Ok(self.items.event(number, Change::update(None, row)))
     }
@@ -196,9 +216,7 @@ impl Mix {
             Hits::Newest => self.live.remove(place),
             Hits::Any => self.live.swap_remove(place),
         };
-        let mut values = self.items.schema.unavailable_values();
-        values[0] = Value::Int64(id);
-        let row = Row::new(Arc::clone(&self.items.schema), values)?;
+        let row = self.items.key_alone(&mut self.block, id)?;
         let number = self.number();
         Ok(self.items.event(number, Change::delete(row)))
     }

@@ -1,3 +1,4 @@
-//! What the benchmarks share: a table of eight columns, its rows, and a mix of changes.
+//! Benchmarks. `cargo bench --bench end_to_end` runs whole pipelines on real servers, `--bench sinks` SQL sinks beside their
+//! statements alone; the others are criterion's. `docs/performance.md` says how to read them.
 
 pub mod items;

@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use cdc_benches::items::Items;
 use cdc_core::connect::{ConnectProfile, JsonConverter, JsonOptions, Processed};
-use cdc_core::{Change, ChangeEvent};
+use cdc_core::{Change, ChangeEvent, RowsBuilder};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -74,7 +74,10 @@ fn record(criterion: &mut Criterion, name: &str, event: &ChangeEvent) -> Result<
 fn row_to_json(criterion: &mut Criterion) {
     let run = |criterion: &mut Criterion| -> Result<()> {
         let items = Items::new()?;
-        let insert = items.event(1, Change::create(items.row(1_234_567, 3)?));
+        let mut block = RowsBuilder::new();
+        let row = items.row(&mut block, 1_234_567, 3)?;
+        block.seal();
+        let insert = items.event(1, Change::create(row));
         record(criterion, "insert", &insert)
     };
     if let Err(error) = run(criterion) {

@@ -80,7 +80,7 @@ impl Batches {
         let mut events = Vec::new();
         let mut bytes = 0;
         while self.left > 0 && events.len() < limits.max_events && bytes < limits.max_bytes {
-            let more = self.mix.changes(1)?;
+            let more = self.mix.changes(64.min(self.left))?;
             bytes += more.iter().map(ChangeEvent::size).sum::<usize>();
             self.left -= more.len();
             events.extend(more);

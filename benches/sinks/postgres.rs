@@ -62,7 +62,7 @@ impl Ready {
                 Some(ValueRef::Text(v)) => out.put_slice(v.as_bytes()),
                 // Two digits behind the point: the whole part and the fraction are ten thousands of their own.
                 Some(ValueRef::Decimal(v)) => {
-                    let unscaled = v.as_i64().map_or(0, |(unscaled, _)| unscaled);
+                    let unscaled = v.to_small().map_or(0, |(unscaled, _)| unscaled);
                     let (whole, cents) = (unscaled / 100, unscaled % 100 * 100);
                     out.put_i16(3);
                     out.put_i16(1);

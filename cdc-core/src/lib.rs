@@ -103,7 +103,7 @@ pub use offset::Offset;
 pub use origin::{Origin, ReplicationOrigin, SnapshotMark, TransactionId, TransactionOrigin};
 pub use pipeline::{EventStream, Handle, Pipeline, PipelineBuilder, RetryPolicy};
 pub use properties::{Password, Properties};
-pub use row::Row;
+pub use row::{Row, RowsBuilder};
 pub use schema::{Field, NativeType, Schema, SchemaBuilder, TableId};
 pub use sink::{Ack, Delivery, Outcome, Sink, TransactionalSink};
 pub use source::{

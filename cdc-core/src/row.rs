@@ -1,11 +1,16 @@
 //! Rows: values under a schema, with private storage.
 
+mod block;
+
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::schema::{Field, Schema};
 use crate::value::{Value, ValueRef};
+
+use self::block::Block;
+pub use self::block::RowsBuilder;
 
 /// The values of one row, key or struct, read through its [`Schema`].
 ///
@@ -24,9 +29,49 @@ use crate::value::{Value, ValueRef};
 #[derive(Clone)]
 pub struct Row {
     schema: Arc<Schema>,
-    values: Arc<[Value]>,
-    /// The row is the key of the row whose values these are.
-    key_of: Option<Arc<[usize]>>,
+    storage: Storage,
+    /// The row is a key, and these are the values of its whole row.
+    is_view: bool,
+}
+
+/// Where the values are.
+#[derive(Clone)]
+enum Storage {
+    /// The row's own.
+    Own(Arc<[Value]>),
+    /// In a block that a source has filled, from this place on.
+    Shared { block: Arc<Block>, first: u32 },
+}
+
+impl Storage {
+    #[inline]
+    fn get(&self, index: usize) -> Option<ValueRef<'_>> {
+        match self {
+            Storage::Own(values) => values.get(index).map(Value::as_ref),
+            Storage::Shared { block, first } => block.get(place(*first, index)?),
+        }
+    }
+
+    fn is_unavailable(&self, index: usize) -> bool {
+        match self {
+            Storage::Own(values) => values.get(index).is_some_and(Value::is_unavailable),
+            Storage::Shared { block, first } => {
+                place(*first, index).is_some_and(|place| block.is_unavailable(place))
+            }
+        }
+    }
+
+    fn value(&self, index: usize) -> Option<Value> {
+        match self {
+            Storage::Own(values) => values.get(index).cloned(),
+            Storage::Shared { block, first } => block.value(place(*first, index)?),
+        }
+    }
+}
+
+#[inline]
+fn place(first: u32, index: usize) -> Option<usize> {
+    usize::try_from(first).ok()?.checked_add(index)
 }
 
 impl Row {
@@ -35,18 +80,20 @@ impl Row {
     /// # Errors
     /// [`Data`](crate::ErrorKind::Data) when there are more or fewer values than fields.
     pub fn new(schema: Arc<Schema>, values: Vec<Value>) -> Result<Self> {
-        Self::of(schema, values.into())
+        Self::check_width(&schema, values.len())?;
+        Ok(Row { schema, storage: Storage::Own(values.into()), is_view: false })
     }
 
-    fn of(schema: Arc<Schema>, values: Arc<[Value]>) -> Result<Self> {
-        if values.len() != schema.fields().len() {
-            return Err(Error::data(format!(
-                "{} values for a row of {} fields",
-                values.len(),
-                schema.fields().len()
-            )));
+    fn check_width(schema: &Schema, count: usize) -> Result<()> {
+        let fields = schema.fields().len();
+        if count == fields {
+            return Ok(());
         }
-        Ok(Row { schema, values, key_of: None })
+        Err(Error::data(format!("{count} values for a row of {fields} fields")))
+    }
+
+    fn of_block(schema: Arc<Schema>, block: Arc<Block>, first: u32) -> Row {
+        Row { schema, storage: Storage::Shared { block, first }, is_view: false }
     }
 
     /// The shape of the row.
@@ -64,18 +111,19 @@ impl Row {
         self.len() == 0
     }
 
+    /// Where among the stored values that of a field is; past the last field it is one that the row does not have.
     #[inline]
-    fn stored(&self, index: usize) -> Option<&Value> {
-        match &self.key_of {
-            None => self.values.get(index),
-            Some(key) => key.get(index).and_then(|&at| self.values.get(at)),
+    fn place(&self, index: usize) -> Option<usize> {
+        if self.is_view {
+            return self.schema.projection()?.get(index).copied();
         }
+        (index < self.len()).then_some(index)
     }
 
     /// The value of the field at an index; `None` past the last field.
     #[inline]
     pub fn get(&self, index: usize) -> Option<ValueRef<'_>> {
-        self.stored(index).map(Value::as_ref)
+        self.storage.get(self.place(index)?)
     }
 
     /// The value of the field with this name; `None` when there is no such field.
@@ -85,7 +133,7 @@ impl Row {
 
     /// An owned copy of the value at an index, sharing its buffer; `None` past the last field.
     pub fn value(&self, index: usize) -> Option<Value> {
-        self.stored(index).cloned()
+        self.storage.value(self.place(index)?)
     }
 
     /// Fields and values in order.
@@ -100,29 +148,34 @@ impl Row {
 
     /// Replaces the value at an index, copying the row when it is shared. Nothing happens past the last field.
     pub fn set(&mut self, index: usize, value: Value) {
-        if self.key_of.is_some() {
-            let own: Vec<Value> = (0..self.len()).filter_map(|i| self.value(i)).collect();
-            self.values = own.into();
-            self.key_of = None;
+        if self.is_view || matches!(self.storage, Storage::Shared { .. }) {
+            *self = self.with_own_values();
         }
-        if let Some(slot) = Arc::make_mut(&mut self.values).get_mut(index) {
+        let Storage::Own(values) = &mut self.storage else { return };
+        if let Some(slot) = Arc::make_mut(values).get_mut(index) {
             *slot = value;
         }
     }
 
+    /// The same values, stored for this row alone.
+    fn with_own_values(&self) -> Row {
+        let values = (0..self.len()).filter_map(|i| self.value(i)).collect();
+        Row { schema: Arc::clone(&self.schema), storage: Storage::Own(values), is_view: false }
+    }
+
     /// Whether every column was sent: no value is [unavailable](Value::Unavailable).
     pub fn is_complete(&self) -> bool {
-        (0..self.len()).all(|i| self.stored(i).is_none_or(|value| !value.is_unavailable()))
+        (0..self.len())
+            .all(|i| self.place(i).is_none_or(|place| !self.storage.is_unavailable(place)))
     }
 
     /// The key of the row, in O(1); `None` when its table has no key.
     pub fn key(&self) -> Option<Row> {
         let schema = Arc::clone(self.schema.key_schema()?);
-        if self.key_of.is_some() {
+        if self.is_view {
             return Some(self.clone());
         }
-        let key_of = Some(Arc::clone(self.schema.key_projection()));
-        Some(Row { schema, values: Arc::clone(&self.values), key_of })
+        Some(Row { schema, storage: self.storage.clone(), is_view: true })
     }
 
     /// The same values under another schema with as many fields (renamed, retyped in name only).
@@ -137,7 +190,8 @@ impl Row {
                 schema.fields().len()
             )));
         }
-        Ok(Row { schema, values: Arc::clone(&self.values), key_of: self.key_of.clone() })
+        let row = if self.is_view { self.with_own_values() } else { self.clone() };
+        Ok(Row { schema, ..row })
     }
 
     /// The values at these indices, under a schema with as many fields; past the last field there is NULL.
@@ -145,8 +199,9 @@ impl Row {
     /// # Errors
     /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
     pub fn select(&self, schema: Arc<Schema>, indices: &[usize]) -> Result<Row> {
-        let values = indices.iter().map(|&index| self.value(index).unwrap_or_default());
-        Self::of(schema, values.collect())
+        Self::check_width(&schema, indices.len())?;
+        let values = indices.iter().map(|&index| self.value(index).unwrap_or_default()).collect();
+        Ok(Row { schema, storage: Storage::Own(values), is_view: false })
     }
 
     /// The values with others after them, under a schema with as many fields.
@@ -155,10 +210,7 @@ impl Row {
     /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
     pub fn extended(&self, schema: Arc<Schema>, added: Vec<Value>) -> Result<Row> {
         let mut values = Vec::with_capacity(self.len() + added.len());
-        match &self.key_of {
-            None => values.extend_from_slice(&self.values),
-            Some(_) => values.extend((0..self.len()).filter_map(|index| self.value(index))),
-        }
+        values.extend((0..self.len()).filter_map(|index| self.value(index)));
         values.extend(added);
         Self::new(schema, values)
     }
@@ -166,13 +218,21 @@ impl Row {
     /// A deep copy that pins no buffer of a batch.
     #[must_use]
     pub fn detached(&self) -> Row {
-        let values = (0..self.len()).filter_map(|i| self.stored(i)).map(Value::detached).collect();
-        Row { schema: Arc::clone(&self.schema), values, key_of: None }
+        let values =
+            (0..self.len()).filter_map(|i| self.value(i)).map(|value| value.detached()).collect();
+        Row { schema: Arc::clone(&self.schema), storage: Storage::Own(values), is_view: false }
     }
 
-    /// Roughly how many bytes the row keeps alive.
+    /// Roughly how many bytes the row keeps alive; of a key that is a view of its row only what it takes itself.
     pub fn size(&self) -> usize {
-        size_of::<Row>() + self.values.iter().map(Value::size).sum::<usize>()
+        let values = match &self.storage {
+            _ if self.is_view => 0,
+            Storage::Own(values) => values.iter().map(Value::size).sum(),
+            Storage::Shared { block, first } => {
+                block.size(usize::try_from(*first).unwrap_or(usize::MAX), self.len())
+            }
+        };
+        size_of::<Row>() + values
     }
 }
 
@@ -251,6 +311,74 @@ mod tests {
         key.set(0, 9i32.into());
         assert_eq!(key.values().collect::<Vec<_>>(), [ValueRef::Int32(9), ValueRef::Int32(1)]);
         assert_eq!(row.get(2), Some(ValueRef::Int32(2)));
+    }
+
+    #[test]
+    fn rows_of_a_block_read_as_rows_of_their_own_do() {
+        let own = item();
+        let mut rows = RowsBuilder::new();
+        let mut taken = Vec::new();
+        for _ in 0..3 {
+            let first = rows.position();
+            for value in own.values() {
+                rows.value(value.to_value());
+            }
+            taken.push(rows.row(own.schema(), first).unwrap());
+        }
+        assert_eq!(rows.peek(4), Some("n".into()));
+        rows.seal();
+        for row in &taken {
+            assert_eq!(row, &own);
+            assert_eq!(row.key(), own.key());
+            assert_eq!(row.value(1), own.value(1));
+            assert_eq!(row.detached(), own);
+            assert!(row.size() > 3 * 16 && row.is_complete());
+            assert_eq!(row.get(3), None, "the next row is not this row's");
+        }
+        let mut changed = taken[1].clone();
+        changed.set(1, Value::Null);
+        assert_eq!((changed.get(1), taken[1].get(1)), (Some(ValueRef::Null), own.get(1)));
+        assert!(rows.row(own.schema(), 0).is_err(), "a new block has begun");
+    }
+
+    #[test]
+    fn values_of_every_kind_come_out_of_a_block_as_they_went_in() {
+        let values = [
+            Value::Null,
+            Value::Unavailable,
+            true.into(),
+            Value::Int8(-1),
+            Value::Int16(-2),
+            i64::MIN.into(),
+            Value::UInt32(7),
+            f32::NAN.into(),
+            (-0.0f64).into(),
+            "12.50".parse::<crate::value::Decimal>().unwrap().into(),
+            "1e40".parse::<crate::value::Decimal>().unwrap().into(),
+            crate::value::Decimal::NAN.into(),
+            "grün".into(),
+            "x".repeat(100_000).into(),
+            bytes::Bytes::from_static(b"\xff").into(),
+            crate::value::Date::Days(-3).into(),
+            crate::value::Date::Infinity.into(),
+            crate::value::Timestamp::micros(5).into(),
+            crate::value::Timestamp::NegInfinity.into(),
+        ];
+        let fields = (0..values.len()).map(|i| Field::optional(i.to_string(), DataType::TEXT));
+        let schema = Schema::builder().fields(fields).build().unwrap();
+        let mut rows = RowsBuilder::new();
+        for value in &values {
+            let at = rows.position();
+            rows.value(value.clone());
+            assert_eq!(rows.peek(at).as_ref(), Some(value));
+        }
+        let row = rows.row(&schema, 0).unwrap();
+        assert!(rows.size() > 100_000);
+        rows.seal();
+        for (index, value) in values.iter().enumerate() {
+            assert_eq!(row.value(index).as_ref(), Some(value));
+            assert_eq!(row.get(index), Some(value.as_ref()));
+        }
     }
 
     #[test]

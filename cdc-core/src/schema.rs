@@ -114,6 +114,8 @@ pub struct Schema {
     logical_name: Option<Arc<str>>,
     comment: Option<Arc<str>>,
     key_schema: OnceLock<Option<Arc<Schema>>>,
+    /// Of a key's schema: where its fields are in the row.
+    projection: Option<Arc<[usize]>>,
 }
 
 /// Up to here a linear search beats hashing the name.
@@ -195,13 +197,15 @@ impl Schema {
                     logical_name: self.logical_name.clone(),
                     comment: None,
                     key_schema: OnceLock::new(),
+                    projection: Some(Arc::clone(&self.key)),
                 }))
             })
             .as_ref()
     }
 
-    pub(crate) fn key_projection(&self) -> &Arc<[usize]> {
-        &self.key
+    /// Of the schema of a key: the indices of its fields in the row.
+    pub(crate) fn projection(&self) -> Option<&[usize]> {
+        self.projection.as_deref()
     }
 
     /// Whether a struct of this schema may be NULL where it is nested.
@@ -400,6 +404,7 @@ impl SchemaBuilder {
             logical_name: self.logical_name,
             comment: self.comment,
             key_schema: OnceLock::new(),
+            projection: None,
         }))
     }
 }

@@ -25,6 +25,7 @@
 mod config;
 mod environment;
 mod error;
+mod low_water;
 mod password;
 mod server_error;
 mod session;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -19,6 +19,9 @@ use crate::tls::{self, SslMode};
 
 /// The request for TLS that goes before a startup packet (PostgreSQL manual, "SSLRequest").
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+
+/// How much of an encrypted stream is read at once.
+const ENCRYPTED_READ: usize = 128 * 1024;
 
 /// A dead peer is noticed after idle + interval x retries = one minute.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
@@ -32,7 +35,7 @@ pub enum Stream {
     /// Plain TCP, with `TCP_NODELAY` and keepalive.
     Tcp(TcpStream),
     /// TLS over TCP.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<BufReader<TcpStream>>>),
     /// A Unix socket.
     Unix(UnixStream),
 }
@@ -42,8 +45,22 @@ impl Stream {
     pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Self::Tcp(tcp) => Some(tcp),
-            Self::Tls(tls) => Some(tls.get_ref().0),
+            Self::Tls(tls) => Some(tls.get_ref().0.get_ref()),
             Self::Unix(_) => None,
+        }
+    }
+
+    /// Asks the system to report the stream as readable only when so many bytes have come (`SO_RCVLOWAT`); 1 is the usual
+    /// state. Over TLS they are bytes of the encrypted stream.
+    ///
+    /// The caller must not wait without a time limit while the mark is above 1.
+    ///
+    /// # Errors
+    /// Where there is no such option: for Unix sockets, which ignore it, and outside of Linux.
+    pub fn set_low_water(&self, bytes: u32) -> io::Result<()> {
+        match self.tcp() {
+            Some(tcp) => crate::low_water::set(tcp, bytes),
+            None => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -164,7 +181,7 @@ async fn open_as(config: &ConnectConfig, encryption: Encryption) -> Result<Strea
 }
 
 enum Negotiated {
-    Encrypted(Box<TlsStream<TcpStream>>),
+    Encrypted(Box<TlsStream<BufReader<TcpStream>>>),
     /// The server speaks no TLS; the stream goes on without.
     Refused(TcpStream),
     /// The handshake failed, and the stream with it.
@@ -182,7 +199,7 @@ async fn negotiate(
     tcp.write_all(&SSL_REQUEST).await.map_err(broken)?;
     // One byte and no more: what an attacker adds to the answer must not be taken for decrypted text.
     match tcp.read_u8().await.map_err(broken)? {
-        b'S' => match TlsConnector::from(client_config).connect(name, tcp).await {
+        b'S' => match TlsConnector::from(client_config).connect(name, buffered(tcp)).await {
             Ok(tls) => Ok(Negotiated::Encrypted(Box::new(tls))),
             Err(error) => Ok(Negotiated::Failed(error)),
         },
@@ -196,6 +213,11 @@ async fn negotiate(
             ),
         )),
     }
+}
+
+/// TLS reads a few kB at a time; from a buffer it does so without asking the system each time.
+fn buffered(tcp: TcpStream) -> BufReader<TcpStream> {
+    BufReader::with_capacity(ENCRYPTED_READ, tcp)
 }
 
 /// A certificate or protocol that does not fit is for somebody to change; a cut connection is not.

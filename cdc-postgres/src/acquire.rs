@@ -17,7 +17,7 @@ use crate::slot;
 use crate::stream::LogStream;
 use crate::survey::Survey;
 use crate::timeline::History;
-use crate::wire::command::pgoutput_options;
+use crate::wire::command::source_options;
 use crate::wire::connection::ReplicationConnection;
 
 /// How often a waiting instance looks whether the slot is free.
@@ -169,10 +169,7 @@ pub(crate) async fn start(
     publications: &[&str],
     options: &Options,
 ) -> Result<crate::wire::copy_both::CopyBoth, ConnectError> {
-    let mut plugin = pgoutput_options(1, publications);
-    if link.server_version() >= 140_000 {
-        plugin.push(("messages".to_owned(), "true".to_owned()));
-    }
+    let mut plugin = source_options(link.server_version(), publications, options.in_progress);
     if let Some(origin) = options.origin {
         plugin.push(("origin".to_owned(), origin.as_str().to_owned()));
     }

@@ -3,6 +3,9 @@
 use cdc_core::{Audience, Batch, BatchLimits, ChangeEvent, Offset};
 use tokio::time::Instant;
 
+use crate::error::PostgresError;
+use crate::shape::Shaper;
+
 /// Collects events until a limit is reached.
 #[derive(Debug)]
 pub(crate) struct BatchBuilder {
@@ -18,11 +21,31 @@ impl BatchBuilder {
     }
 
     pub(crate) fn push(&mut self, event: ChangeEvent) {
+        let size = event.size().saturating_sub(size_of::<ChangeEvent>());
+        self.push_sized(event, size);
+    }
+
+    /// Adds an event whose values take so many bytes.
+    pub(crate) fn push_sized(&mut self, event: ChangeEvent, size: usize) {
         if self.events.is_empty() {
             self.deadline = Some(Instant::now() + self.limits.max_delay);
         }
-        self.bytes += event.size();
+        self.bytes += size_of::<ChangeEvent>() + size;
         self.events.push(event);
+    }
+
+    /// Makes the events what is shown of them, or leaves them out.
+    pub(crate) fn shape(&mut self, shaper: &mut Shaper) -> Result<(), PostgresError> {
+        if !shaper.has_rules() {
+            return Ok(());
+        }
+        let shown = self.events.drain(..).map(|event| shaper.shape(event));
+        self.events = shown.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        if self.events.is_empty() {
+            self.bytes = 0;
+            self.deadline = None;
+        }
+        Ok(())
     }
 
     /// How many events there are.
@@ -46,7 +69,9 @@ impl BatchBuilder {
 
     /// Ends the batch.
     pub(crate) fn take(&mut self, offset: Offset, ends_transaction: bool) -> Batch {
-        let events = std::mem::take(&mut self.events);
+        // The next batch is mostly as large.
+        let next = Vec::with_capacity(self.events.len());
+        let events = std::mem::replace(&mut self.events, next);
         let bytes = std::mem::take(&mut self.bytes);
         self.deadline = None;
         Batch {

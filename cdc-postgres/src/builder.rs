@@ -1,5 +1,6 @@
 //! Building a source: where, which tables, under which names.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::options::{
 };
 use crate::shape::{HashAlgorithm, HashVersion, KeyColumns, Mask, ShapeRules};
 use crate::source::PostgresSource;
+use crate::streamed::SpillOptions;
 use crate::table_filter::{NameLists, TableFilter};
 
 /// Builds a [`PostgresSource`]. Everything but the address has a default.
@@ -70,6 +72,8 @@ pub(crate) struct Given {
     pub(crate) via_root: bool,
     pub(crate) publish: Option<String>,
     pub(crate) snapshot: SnapshotMode,
+    pub(crate) in_progress: bool,
+    pub(crate) spill: SpillOptions,
     pub(crate) snapshot_lock_timeout: Option<Duration>,
     pub(crate) snapshot_fetch_size: Option<usize>,
     pub(crate) status_interval: Option<Duration>,
@@ -98,6 +102,8 @@ impl Default for Given {
             via_root: false,
             publish: None,
             snapshot: SnapshotMode::Initial,
+            in_progress: true,
+            spill: SpillOptions::default(),
             snapshot_lock_timeout: None,
             snapshot_fetch_size: None,
             status_interval: None,
@@ -186,7 +192,9 @@ impl PostgresSourceBuilder {
         self
     }
 
-    /// Columns of text or enums that are shown as `length` asterisks, NULL included (`column.mask.with.N.chars`).
+    /// Columns of text or enums that are shown as `length` asterisks, NULL included (`column.mask.with.N.chars`). As with every
+    /// mask, the key of a record ([`ChangeEvent::key`](cdc_core::ChangeEvent::key)) shows its columns unmasked, as Debezium's does;
+    /// rows and [`Change::key`](cdc_core::Change::key) do not.
     pub fn mask_columns<T: Into<String>>(
         mut self,
         length: usize,
@@ -389,6 +397,27 @@ impl PostgresSourceBuilder {
         self
     }
 
+    /// Whether the server sends large transactions while they are in progress (the default), from PostgreSQL 14 on: it is
+    /// much faster with them. They are kept here until they are committed, in memory up to [`spill_above`](Self::spill_above)
+    /// and then on disk. Without, the server keeps them.
+    pub fn stream_in_progress(mut self, stream: bool) -> Self {
+        self.given.in_progress = stream;
+        self
+    }
+
+    /// How many bytes of transactions in progress stay in memory. Default 8 MiB.
+    pub fn spill_above(mut self, bytes: usize) -> Self {
+        self.given.spill.memory = bytes;
+        self
+    }
+
+    /// The folder for what is beyond that; the system's folder for temporary files by default, which may be in memory itself.
+    /// The files have no name there, so nothing is left of them whatever happens.
+    pub fn spill_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.given.spill.folder = folder.into();
+        self
+    }
+
     /// Checks the settings. The database is not asked yet.
     ///
     /// # Errors
@@ -442,6 +471,8 @@ impl PostgresSourceBuilder {
             publish: given.publish,
             identities: given.identities,
             snapshot: given.snapshot,
+            in_progress: given.in_progress,
+            spill: given.spill,
             snapshot_lock_timeout: given.snapshot_lock_timeout,
             snapshot_fetch_size: given.snapshot_fetch_size.map(|rows| rows.max(1)),
             status_interval: given.status_interval,

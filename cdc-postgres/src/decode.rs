@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cdc_core::connect::transaction_id;
 use cdc_core::value::Text;
 use cdc_core::{
-    Change, ChangeEvent, DataType, Destination, Field, LogicalMessage, Origin, Payload,
-    ReplicationOrigin, Row, Schema, SnapshotMark, TableId, TransactionId, TransactionMarker,
-    TransactionOrigin, TransactionStatus,
+    Change, ChangeEvent, DataType, Destination, Field, LogicalMessage, Operation, Origin, Payload,
+    ReplicationOrigin, Row, RowsBuilder, Schema, SnapshotMark, TableId, TransactionId,
+    TransactionMarker, TransactionOrigin, TransactionStatus, Value,
 };
 
 use crate::error::PostgresError;
 use crate::lsn::Lsn;
-use crate::pgoutput::{self, Message, OldTuple, Tuple, unix_micros};
+use crate::pgoutput::{self, Message, RowImage, RowMessage, RowOperation, unix_micros};
 use crate::position::{Point, Position, Read};
 use crate::relations::{Relation, Relations};
-use crate::toast::{Image, values};
+use crate::toast::{Image, Place, append};
 
 /// The transaction that is being read.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub(crate) struct Decoder {
     skip_before: Point,
     message_destination: Destination,
     message_key: Arc<Schema>,
+    /// The values of rows that were not sealed yet.
+    rows: RowsBuilder,
     /// Where markers of transactions go, where they are wanted.
     markers: Option<Destination>,
 }
@@ -66,6 +69,7 @@ impl Decoder {
             message_key: Schema::builder()
                 .field(Field::required("prefix", DataType::TEXT))
                 .build()?,
+            rows: RowsBuilder::new(),
             markers: None,
         })
     }
@@ -95,12 +99,12 @@ impl Decoder {
     }
 
     /// Tells the begin of the transaction with its first event, so that no batch ends between the two.
-    fn tell_begin(&mut self, at: Lsn, index: u64, out: &mut impl FnMut(ChangeEvent)) {
+    fn tell_begin(&mut self, at: Lsn, index: u64, out: &mut impl FnMut(ChangeEvent, usize)) {
         if self.markers.is_none() || self.transaction.as_ref().is_none_or(|it| it.begun) {
             return;
         }
         if let Some(marker) = self.marker(TransactionStatus::Begin, at, index) {
-            out(marker);
+            out(marker, 0);
         }
         if let Some(transaction) = &mut self.transaction {
             transaction.begun = true;
@@ -130,37 +134,118 @@ impl Decoder {
         }
     }
 
-    /// Takes a message that stands at `at`. Relations are described by [`Relations::insert`].
+    /// Takes the change of a row, a part of `owner` that stands at `at`; `false` where the message is another one.
+    ///
+    /// Its values are there when the rows are [sealed](Self::seal).
+    pub(crate) fn change(
+        &mut self,
+        message: &[u8],
+        in_stream: bool,
+        owner: &Bytes,
+        at: Lsn,
+        out: &mut impl FnMut(ChangeEvent, usize),
+    ) -> Result<bool, PostgresError> {
+        let unreadable = |source| PostgresError::Decode { position: at, source };
+        let Some(mut message) = RowMessage::read(message, in_stream).map_err(unreadable)? else {
+            return Ok(false);
+        };
+        let oid = message.relation_id();
+        let relation = self.relations.get(oid, at)?;
+        let Some(index) = self.count(at, name_of(message.operation()))? else { return Ok(true) };
+        if !relation.wanted {
+            return Ok(true);
+        }
+        let start = self.rows.position();
+        let size = self.rows.size();
+        let made = self.make_change(&mut message, &relation, owner, at);
+        let (change, key) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                self.rows.truncate(start);
+                return Err(error);
+            }
+        };
+        let size = self.rows.size() - size;
+        self.tell_begin(at, index, out);
+        self.announce(oid, &relation, at, index, out);
+        if let Some(origin) = self.event_origin(at, index, Some(&relation.table)) {
+            let key = key.map_or(Payload::Absent, Payload::row);
+            let destination = relation.destination.clone();
+            out(ChangeEvent::new(destination, key, Payload::Change(change), origin), size);
+        }
+        Ok(true)
+    }
+
+    /// The change of a row and the key that it leaves or removes.
+    fn make_change(
+        &mut self,
+        message: &mut RowMessage<'_>,
+        relation: &Relation,
+        owner: &Bytes,
+        at: Lsn,
+    ) -> Result<(Change, Option<Row>), PostgresError> {
+        let unreadable = |source| PostgresError::Decode { position: at, source };
+        let wrong =
+            |error: cdc_core::Error| PostgresError::Log { position: at, reason: error.to_string() };
+        let place = Place { relation, at, owner };
+        let schema = &relation.schema;
+        let (mut before, mut after) = (None, None);
+        while let Some((which, count)) = message.next_tuple().map_err(unreadable)? {
+            let image = match (which, message.operation()) {
+                (RowImage::OldKey, _) => Image::Key,
+                (RowImage::OldFull, _) => Image::Before,
+                (RowImage::New, RowOperation::Insert) => Image::Inserted,
+                (RowImage::New, _) => Image::Updated,
+            };
+            let first = self.rows.position();
+            append(message, count, image, place, &mut self.rows)?;
+            let row = self.rows.row(schema, first).map_err(wrong)?;
+            let side = if which == RowImage::New { &mut after } else { &mut before };
+            *side = Some((first, row));
+        }
+        // A key column that was not sent because it did not change is that of the row before.
+        let merged = match (&before, &after) {
+            (Some((before, _)), Some((after, _)))
+                if schema.key().iter().any(|column| self.rows.is_unavailable(after + column)) =>
+            {
+                let values = schema.key().iter().map(|column| {
+                    let from =
+                        if self.rows.is_unavailable(after + column) { before } else { after };
+                    self.rows.peek(from + column).unwrap_or(Value::Unavailable)
+                });
+                let values = values.collect();
+                let key = schema.key_schema();
+                key.map(|key| Row::new(Arc::clone(key), values)).transpose().map_err(wrong)?
+            }
+            _ => None,
+        };
+        let (before, after) = (before.map(|(_, row)| row), after.map(|(_, row)| row));
+        let key = merged.or_else(|| after.as_ref().or(before.as_ref())?.key());
+        let operation = match message.operation() {
+            RowOperation::Insert => Operation::Create,
+            RowOperation::Update => Operation::Update,
+            RowOperation::Delete => Operation::Delete,
+        };
+        let schema = Arc::clone(schema);
+        Ok((Change { operation, schema, before, after, transaction: None, record_keys: None }, key))
+    }
+
+    /// Gives the rows so far their values.
+    pub(crate) fn seal(&mut self) {
+        self.rows.seal();
+    }
+
+    /// Takes a message that is not of a row and stands at `at`. Relations are described by [`Relations::insert`].
     pub(crate) fn decode(
         &mut self,
         message: Message,
         at: Lsn,
-        out: &mut impl FnMut(ChangeEvent),
+        out: &mut impl FnMut(ChangeEvent, usize),
     ) -> Result<(), PostgresError> {
         match message {
             Message::Begin(begin) => self.begin(&begin, at),
             Message::Commit(commit) => self.commit(&commit, at, out),
             Message::Origin(origin) => self.origin(origin, at),
-            Message::Insert(insert) => {
-                let relation = self.relations.get(insert.relation_id, at)?;
-                self.row(&relation, at, "INSERT", out, |relation| {
-                    Ok(Change::create(row(relation, &insert.new, Image::Inserted, at)?))
-                })
-            }
-            Message::Update(update) => {
-                let relation = self.relations.get(update.relation_id, at)?;
-                self.row(&relation, at, "UPDATE", out, |relation| {
-                    let before = update.old.as_ref().map(|old| before(relation, old, at));
-                    let after = row(relation, &update.new, Image::Updated, at)?;
-                    Ok(Change::update(before.transpose()?, after))
-                })
-            }
-            Message::Delete(delete) => {
-                let relation = self.relations.get(delete.relation_id, at)?;
-                self.row(&relation, at, "DELETE", out, |relation| {
-                    Ok(Change::delete(before(relation, &delete.old, at)?))
-                })
-            }
             Message::Truncate(truncate) => self.truncate(&truncate, at, out),
             Message::Message(message) => self.message(message, at, out),
             Message::Relation(_) | Message::Type(_) => Ok(()),
@@ -206,14 +291,14 @@ impl Decoder {
         &mut self,
         commit: &pgoutput::Commit,
         at: Lsn,
-        out: &mut impl FnMut(ChangeEvent),
+        out: &mut impl FnMut(ChangeEvent, usize),
     ) -> Result<(), PostgresError> {
         if let Some(index) = self.transaction.as_ref().map(|transaction| transaction.index)
             && commit.end_lsn > self.position.point().lsn
         {
             self.tell_begin(at, index, out);
             if let Some(marker) = self.marker(TransactionStatus::End, at, index) {
-                out(marker);
+                out(marker, 0);
             }
         }
         let Some(transaction) = self.transaction.take() else {
@@ -285,52 +370,40 @@ impl Decoder {
         })
     }
 
-    /// An event of a table, after the table's announcement where that is news.
-    fn emit(
+    /// The table's announcement, where that is news.
+    fn announce(
         &mut self,
-        relation: &Relation,
-        change: Change,
-        at: Lsn,
-        index: u64,
-        out: &mut impl FnMut(ChangeEvent),
-    ) {
-        self.tell_begin(at, index, out);
-        let Some(origin) = self.event_origin(at, index, Some(&relation.table)) else { return };
-        if self.relations.is_news(relation) {
-            let table = Change::table(Arc::clone(&relation.schema));
-            out(ChangeEvent::change(relation.destination.clone(), table, origin.clone()));
-        }
-        out(ChangeEvent::change(relation.destination.clone(), change, origin));
-    }
-
-    fn row(
-        &mut self,
+        oid: u32,
         relation: &Arc<Relation>,
         at: Lsn,
-        message: &'static str,
-        out: &mut impl FnMut(ChangeEvent),
-        change: impl FnOnce(&Relation) -> Result<Change, PostgresError>,
-    ) -> Result<(), PostgresError> {
-        let Some(index) = self.count(at, message)? else { return Ok(()) };
-        if relation.wanted {
-            let change = change(relation)?;
-            self.emit(relation, change, at, index, out);
+        index: u64,
+        out: &mut impl FnMut(ChangeEvent, usize),
+    ) {
+        if !self.relations.begins(oid, relation) {
+            return;
         }
-        Ok(())
+        let Some(origin) = self.event_origin(at, index, Some(&relation.table)) else { return };
+        let table = Change::table(Arc::clone(&relation.schema));
+        out(ChangeEvent::change(relation.destination.clone(), table, origin), 0);
     }
 
     fn truncate(
         &mut self,
         truncate: &pgoutput::Truncate,
         at: Lsn,
-        out: &mut impl FnMut(ChangeEvent),
+        out: &mut impl FnMut(ChangeEvent, usize),
     ) -> Result<(), PostgresError> {
         let Some(index) = self.count(at, "TRUNCATE")? else { return Ok(()) };
         for oid in &truncate.relation_ids {
             let relation = self.relations.get(*oid, at)?;
             if relation.wanted {
+                self.tell_begin(at, index, out);
+                self.announce(*oid, &relation, at, index, out);
+                let Some(origin) = self.event_origin(at, index, Some(&relation.table)) else {
+                    continue;
+                };
                 let change = Change::truncate(Arc::clone(&relation.schema));
-                self.emit(&relation, change, at, index, out);
+                out(ChangeEvent::change(relation.destination.clone(), change, origin), 0);
             }
         }
         Ok(())
@@ -340,7 +413,7 @@ impl Decoder {
         &mut self,
         message: pgoutput::LogicalMessage,
         at: Lsn,
-        out: &mut impl FnMut(ChangeEvent),
+        out: &mut impl FnMut(ChangeEvent, usize),
     ) -> Result<(), PostgresError> {
         let prefix = Text::from(message.prefix);
         let key = Row::new(Arc::clone(&self.message_key), vec![prefix.clone().into()])
@@ -360,7 +433,9 @@ impl Decoder {
         };
         if let Some(origin) = origin {
             let destination = self.message_destination.clone();
-            out(ChangeEvent::new(destination, Payload::row(key), payload, origin));
+            let event = ChangeEvent::new(destination, Payload::row(key), payload, origin);
+            let size = event.size().saturating_sub(size_of::<ChangeEvent>());
+            out(event, size);
         }
         Ok(())
     }
@@ -407,16 +482,12 @@ fn current(
     })
 }
 
-fn row(relation: &Relation, tuple: &Tuple, image: Image, at: Lsn) -> Result<Row, PostgresError> {
-    let values = values(tuple, relation, image, at)?;
-    Row::new(Arc::clone(&relation.schema), values)
-        .map_err(|error| PostgresError::Log { position: at, reason: error.to_string() })
-}
-
-fn before(relation: &Relation, old: &OldTuple, at: Lsn) -> Result<Row, PostgresError> {
-    match old {
-        OldTuple::Key(tuple) => row(relation, tuple, Image::Key, at),
-        OldTuple::Full(tuple) => row(relation, tuple, Image::Before, at),
+/// Debezium's name of the message.
+fn name_of(operation: RowOperation) -> &'static str {
+    match operation {
+        RowOperation::Insert => "INSERT",
+        RowOperation::Update => "UPDATE",
+        RowOperation::Delete => "DELETE",
     }
 }
 
@@ -425,11 +496,10 @@ mod tests {
     use super::*;
     use crate::catalog::columns::TableColumns;
     use crate::catalog::types::TypeCatalog;
-    use crate::pgoutput::{Begin, Commit, Insert, ReplicaIdentity, Truncate, decode};
+    use crate::pgoutput::{Begin, Commit, ReplicaIdentity, Truncate, decode, encode};
     use crate::position::tests::streaming;
     use crate::relations::tests::message as relation;
-    use bytes::Bytes;
-    use cdc_core::Operation;
+    use cdc_core::ValueRef;
 
     fn decoder(position: Position) -> Decoder {
         let mut relations = Relations::default();
@@ -445,31 +515,38 @@ mod tests {
         Decoder::new("shop".into(), position, relations).unwrap()
     }
 
-    /// A tuple is made by decoding a message that holds it.
-    fn insert(id: u8) -> Message {
-        let bytes = [b'I', 0, 0, 0x40, 0x10, b'N', 0, 1, b't', 0, 0, 0, 1, b'0' + id];
-        match decode(Bytes::copy_from_slice(&bytes), false).unwrap() {
-            Message::Insert(Insert { relation_id: 16_400, new, xid }) => {
-                Message::Insert(Insert { relation_id: 16_400, new, xid })
-            }
-            other => panic!("{other:?}"),
-        }
+    fn insert(id: u8) -> Vec<u8> {
+        [b'I', 0, 0, 0x40, 0x10, b'N', 0, 1, b't', 0, 0, 0, 1, b'0' + id].to_vec()
     }
 
-    fn begin(commit: u64, xid: u32) -> Message {
-        Message::Begin(Begin { final_lsn: Lsn(commit), commit_time: 0, xid })
+    fn begin(commit: u64, xid: u32) -> Vec<u8> {
+        encode(&Message::Begin(Begin { final_lsn: Lsn(commit), commit_time: 0, xid })).to_vec()
     }
 
-    fn commit(commit: u64, end: u64) -> Message {
+    fn commit(commit: u64, end: u64) -> Vec<u8> {
         let (commit_lsn, end_lsn) = (Lsn(commit), Lsn(end));
-        Message::Commit(Commit { commit_lsn, end_lsn, commit_time: 0 })
+        encode(&Message::Commit(Commit { commit_lsn, end_lsn, commit_time: 0 })).to_vec()
     }
 
-    fn run(decoder: &mut Decoder, messages: Vec<Message>) -> Vec<ChangeEvent> {
+    fn take(
+        decoder: &mut Decoder,
+        message: Vec<u8>,
+        at: Lsn,
+        out: &mut impl FnMut(ChangeEvent, usize),
+    ) -> Result<(), PostgresError> {
+        let message = Bytes::from(message);
+        if decoder.change(&message, false, &message, at, out)? {
+            return Ok(());
+        }
+        decoder.decode(decode(message, false).unwrap(), at, out)
+    }
+
+    fn run(decoder: &mut Decoder, messages: Vec<Vec<u8>>) -> Vec<ChangeEvent> {
         let mut events = Vec::new();
         for message in messages {
-            decoder.decode(message, Lsn(140), &mut |event| events.push(event)).unwrap();
+            take(decoder, message, Lsn(140), &mut |event, _| events.push(event)).unwrap();
         }
+        decoder.seal();
         events
     }
 
@@ -480,6 +557,8 @@ mod tests {
         let codes: Vec<_> = events.iter().map(|event| event.operation().unwrap().code()).collect();
         assert_eq!(codes, [None, Some("c"), Some("c")]);
         assert_eq!(events[2].origin().index, 1);
+        assert_eq!(events[2].after().unwrap().get(0), Some(ValueRef::Int32(2)));
+        assert_eq!(events[2].key.as_row().unwrap().get(0), Some(ValueRef::Int32(2)));
         assert_eq!(decoder.position().end, Lsn(160));
         assert_eq!(decoder.position().inside, None);
     }
@@ -516,7 +595,7 @@ mod tests {
     }
 
     /// `B0`, `E2`: begin and end with their place in the transaction; `0`, `1`: changes with theirs.
-    fn with_markers(position: Position, messages: Vec<Message>) -> (Vec<String>, Decoder) {
+    fn with_markers(position: Position, messages: Vec<Vec<u8>>) -> (Vec<String>, Decoder) {
         let mut decoder = decoder(position).with_markers(true);
         let events = run(&mut decoder, messages);
         let told = events.iter().filter(|event| event.operation() != Some(Operation::Table));
@@ -561,12 +640,12 @@ mod tests {
             (insert(4), 142),
         ];
         for (message, at) in messages {
-            let mut push = |event: ChangeEvent| {
+            let mut push = |event: ChangeEvent, _| {
                 if event.operation() != Some(Operation::Table) {
                     indexes.push(event.origin().index);
                 }
             };
-            decoder.decode(message, Lsn(at), &mut push).unwrap();
+            take(&mut decoder, message, Lsn(at), &mut push).unwrap();
         }
         assert_eq!(indexes, [2, 3], "of two at one LSN the second may not be done");
         assert_eq!(decoder.position().inside, Some(Point { lsn: Lsn(150), index: 4 }));
@@ -604,18 +683,19 @@ mod tests {
             vec![begin(150, 1), begin(151, 2)],
             vec![
                 begin(150, 1),
-                Message::Truncate(Truncate {
+                encode(&Message::Truncate(Truncate {
                     xid: None,
                     cascade: false,
                     restart_identity: false,
                     relation_ids: vec![1],
-                }),
+                }))
+                .to_vec(),
             ],
         ] {
             let mut decoder = decoder(streaming(100));
             let failed = messages
                 .into_iter()
-                .any(|message| decoder.decode(message, Lsn(140), &mut |_| {}).is_err());
+                .any(|message| take(&mut decoder, message, Lsn(140), &mut |_, _| {}).is_err());
             assert!(failed);
         }
     }

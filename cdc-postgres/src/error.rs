@@ -224,11 +224,24 @@ pub enum PostgresError {
         /// Where.
         position: Lsn,
     },
-    /// A table keeps being rewritten while it is read.
-    #[error("{table} was rewritten or truncated while its copy began; the copy starts again")]
+    /// A table was changed as no snapshot shows it, between the snapshot and its read.
+    #[error(
+        "{table} was rewritten, truncated or altered while its copy began; the copy starts again"
+    )]
     TableRewritten {
         /// The table.
         table: TableId,
+    },
+    /// A large transaction in progress cannot be kept on disk.
+    #[error(
+        "a large transaction that is not committed yet cannot be kept in {folder}: {source}; make room there, name another \
+         folder with .spill_folder(..), or let the server keep it with .stream_in_progress(false)"
+    )]
+    Spill {
+        /// The folder.
+        folder: String,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// The server ended the stream.
     #[error("the server ended the replication stream; it is started again")]

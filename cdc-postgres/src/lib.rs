@@ -36,6 +36,7 @@ mod slot;
 mod snapshot;
 mod source;
 mod stream;
+mod streamed;
 mod survey;
 mod table_filter;
 mod timeline;

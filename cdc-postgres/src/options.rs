@@ -9,6 +9,7 @@ use cdc_pgconn::ConnectConfig;
 use crate::identity::IdentityRule;
 use crate::names::{append_publication, default_name};
 use crate::shape::ShapeRules;
+use crate::streamed::SpillOptions;
 use crate::table_filter::TableFilter;
 
 /// Whether rows that are there already are copied: Debezium's `snapshot.mode`.
@@ -98,6 +99,9 @@ pub(crate) struct Options {
     pub(crate) publish: Option<String>,
     pub(crate) identities: Vec<IdentityRule>,
     pub(crate) snapshot: SnapshotMode,
+    /// Large transactions are sent before they are committed.
+    pub(crate) in_progress: bool,
+    pub(crate) spill: SpillOptions,
     pub(crate) snapshot_lock_timeout: Option<Duration>,
     /// The most rows of a copy in a batch.
     pub(crate) snapshot_fetch_size: Option<usize>,

@@ -116,14 +116,28 @@ fn identity(message: &pgoutput::Relation, catalog: &[String]) -> Vec<String> {
 pub(crate) struct Relations {
     by_oid: HashMap<u32, Arc<Relation>>,
     announced: HashMap<TableId, Arc<Schema>>,
+    /// That of the last change, which was announced: the next change is mostly of the same.
+    last: Option<(u32, Arc<Relation>)>,
 }
 
 impl Relations {
-    pub(crate) fn insert(&mut self, oid: u32, relation: Relation) {
+    pub(crate) fn insert(&mut self, oid: u32, mut relation: Relation) {
+        // The log describes a table again without a change of it; what was compiled from its schema stays of use.
+        if let Some(known) = self.announced.get(&*relation.table)
+            && *known == relation.schema
+        {
+            relation.schema = Arc::clone(known);
+        }
+        self.last = None;
         self.by_oid.insert(oid, Arc::new(relation));
     }
 
     pub(crate) fn get(&self, oid: u32, at: Lsn) -> Result<Arc<Relation>, PostgresError> {
+        if let Some((last, relation)) = &self.last
+            && *last == oid
+        {
+            return Ok(Arc::clone(relation));
+        }
         self.by_oid.get(&oid).cloned().ok_or_else(|| PostgresError::Log {
             position: at,
             reason: format!("a change of table {oid}, which it has not described"),
@@ -140,8 +154,17 @@ impl Relations {
         self.announced.extend(others.announced.drain());
     }
 
+    /// Whether the schema of a table with this OID has yet to be announced; notes that it was.
+    pub(crate) fn begins(&mut self, oid: u32, relation: &Arc<Relation>) -> bool {
+        if self.last.as_ref().is_some_and(|(last, _)| *last == oid) {
+            return false;
+        }
+        self.last = Some((oid, Arc::clone(relation)));
+        self.is_news(relation)
+    }
+
     /// Whether the table's schema has yet to be announced; notes that it was.
-    pub(crate) fn is_news(&mut self, relation: &Relation) -> bool {
+    fn is_news(&mut self, relation: &Relation) -> bool {
         if self.announced.get(&*relation.table).is_some_and(|known| *known == relation.schema) {
             return false;
         }

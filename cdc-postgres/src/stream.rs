@@ -12,8 +12,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use crate::feedback::confirmable;
 use crate::lsn::Lsn;
 use crate::position::Position;
+use crate::wire::block::{LogBlock, LogMessage};
 use crate::wire::copy_both::CopyBoth;
-use crate::wire::replication::{ReplicationMessage, StandbyStatus};
+use crate::wire::replication::StandbyStatus;
 
 /// The longest time between two status updates, and the shortest between two that tell what was acknowledged.
 ///
@@ -22,13 +23,13 @@ use crate::wire::replication::{ReplicationMessage, StandbyStatus};
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the reason for a broken connection is waited for.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-/// What a message costs in the queue beside its data.
-const MESSAGE_OVERHEAD: usize = 96;
+/// What a block costs in the queue beside its bytes.
+const BLOCK_OVERHEAD: usize = 256;
 
 /// Messages that came together; the room they take in the queue is free when they are dropped.
 #[derive(Debug)]
 pub(crate) struct Chunk {
-    pub(crate) messages: Vec<ReplicationMessage>,
+    pub(crate) block: LogBlock,
     _room: OwnedSemaphorePermit,
 }
 
@@ -111,12 +112,13 @@ impl Reader {
             return error;
         }
         let said = async {
-            while let Ok(Some((_, failure))) = receive(&mut self.copy).await {
-                if failure.as_ref().is_some_and(|failure| failure.server().is_some()) {
-                    return failure;
+            loop {
+                match self.copy.read_block().await {
+                    Ok(Some(_)) => {}
+                    Err(failure) if failure.server().is_some() => return Some(failure),
+                    Ok(None) | Err(_) => return None,
                 }
             }
-            None
         };
         tokio::time::timeout(LAST_WORDS, said).await.ok().flatten().unwrap_or(error)
     }
@@ -138,13 +140,9 @@ impl Reader {
                         self.tell(false).await?;
                     }
                 }
-                messages = receive(&mut self.copy) => {
-                    let Some(messages) = messages? else { return Ok(()) };
-                    let (messages, failure) = messages;
-                    self.hand_over(messages, &mut ticks).await?;
-                    if let Some(error) = failure {
-                        return Err(error);
-                    }
+                block = self.copy.read_block() => {
+                    let Some(block) = block? else { return Ok(()) };
+                    self.hand_over(block, &mut ticks).await?;
                 }
             }
         }
@@ -153,22 +151,20 @@ impl Reader {
     /// Waits for room in the queue; answers the server meanwhile.
     async fn hand_over(
         &mut self,
-        messages: Vec<ReplicationMessage>,
+        block: LogBlock,
         ticks: &mut tokio::time::Interval,
     ) -> Result<(), ConnectError> {
-        let mut bytes = 0usize;
+        let bytes = block.bytes().len().saturating_add(BLOCK_OVERHEAD);
         let mut asked = false;
-        for message in &messages {
-            bytes = bytes.saturating_add(MESSAGE_OVERHEAD);
+        for message in block.messages() {
             match message {
-                ReplicationMessage::XLogData { start, data, .. } => {
-                    bytes = bytes.saturating_add(data.len());
-                    self.received = self.received.max(*start);
-                }
-                ReplicationMessage::Keepalive { end, reply_requested, .. } => {
-                    self.received = self.received.max(*end);
+                Ok(LogMessage::XLogData { start, .. }) => self.received = self.received.max(start),
+                Ok(LogMessage::Keepalive { end, reply_requested }) => {
+                    self.received = self.received.max(end);
                     asked |= reply_requested;
                 }
+                // Whoever takes the block reports it.
+                Err(_) => break,
             }
         }
         if asked {
@@ -190,7 +186,7 @@ impl Reader {
                 _ = ticks.tick() => self.tell(false).await?,
             }
         };
-        let _ = self.out.send(Ok(Chunk { messages, _room: room }));
+        let _ = self.out.send(Ok(Chunk { block, _room: room }));
         Ok(())
     }
 
@@ -212,19 +208,4 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         std::future::pending().await
     }
-}
-
-type Received = (Vec<ReplicationMessage>, Option<ConnectError>);
-
-/// All messages that are there, and the error behind them. Cancel-safe: what is taken out is taken without a pause.
-async fn receive(copy: &mut CopyBoth) -> Result<Option<Received>, ConnectError> {
-    let Some(messages) = copy.read_messages().await? else { return Ok(None) };
-    let mut received = Vec::new();
-    for message in messages {
-        match message {
-            Ok(message) => received.push(message),
-            Err(error) => return Ok(Some((received, Some(error)))),
-        }
-    }
-    Ok(Some((received, None)))
 }

@@ -7,11 +7,11 @@
 //! [`Change::completed_after`](cdc_core::Change::completed_after) puts it in.
 
 use bytes::Bytes;
-use cdc_core::Value;
+use cdc_core::RowsBuilder;
 
 use crate::error::PostgresError;
 use crate::lsn::Lsn;
-use crate::pgoutput::{Tuple, TupleColumn};
+use crate::pgoutput::{ColumnSlice, RowMessage};
 use crate::relations::Relation;
 
 /// Which columns of a tuple are there.
@@ -27,62 +27,85 @@ pub(crate) enum Image {
     Key,
 }
 
-/// The values of a tuple.
-pub(crate) fn values(
-    tuple: &Tuple,
-    relation: &Relation,
+/// Where a row stands whose values are added.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) relation: &'a Relation,
+    /// Its position in the log.
+    pub(crate) at: Lsn,
+    /// The buffer that its message is a part of.
+    pub(crate) owner: &'a Bytes,
+}
+
+/// Adds the values of the tuple that follows in a message.
+pub(crate) fn append(
+    message: &mut RowMessage<'_>,
+    count: usize,
     image: Image,
-    at: Lsn,
-) -> Result<Vec<Value>, PostgresError> {
-    if tuple.len() != relation.columns.len() {
+    place: Place<'_>,
+    rows: &mut RowsBuilder,
+) -> Result<(), PostgresError> {
+    let Place { relation, at, owner } = place;
+    if count != relation.columns.len() {
         return Err(PostgresError::Log {
             position: at,
             reason: format!(
-                "a row of {} with {} columns where the table has {}",
+                "a row of {} with {count} columns where the table has {}",
                 relation.table,
-                tuple.len(),
                 relation.columns.len()
             ),
         });
     }
-    tuple
-        .columns()
-        .zip(&relation.columns)
-        .map(|(column, described)| {
-            if image == Image::Key && !described.is_identity {
-                return Ok(Value::Unavailable);
+    for described in &relation.columns {
+        let column = message
+            .next_column()
+            .map_err(|source| PostgresError::Decode { position: at, source })?;
+        if image == Image::Key && !described.is_identity {
+            rows.unavailable();
+            continue;
+        }
+        match column {
+            ColumnSlice::Text(text) => {
+                crate::types::append(&described.column_type.kind, text, owner, rows)
+                    .map_err(|error| described.refuse(&error, relation, at))?;
             }
-            match column {
-                TupleColumn::Null => Ok(Value::Null),
-                TupleColumn::Unchanged if image == Image::Inserted => {
-                    // A row that an update moved into a row filter is sent as an insert of its changed columns.
-                    Err(PostgresError::InsertWithoutToast {
-                        table: relation.table.as_ref().clone(),
-                        column: described.name.clone(),
-                        position: at,
-                    })
-                }
-                TupleColumn::Unchanged => Ok(Value::Unavailable),
-                TupleColumn::Text(text) => described.parse(text, relation, at),
-                TupleColumn::Binary(_) => Err(PostgresError::Log {
+            ColumnSlice::Null => rows.null(),
+            ColumnSlice::Unchanged if image == Image::Inserted => {
+                // A row that an update moved into a row filter is sent as an insert of its changed columns.
+                return Err(PostgresError::InsertWithoutToast {
+                    table: relation.table.as_ref().clone(),
+                    column: described.name.clone(),
+                    position: at,
+                });
+            }
+            ColumnSlice::Unchanged => rows.unavailable(),
+            ColumnSlice::Binary(_) => {
+                return Err(PostgresError::Log {
                     position: at,
                     reason: format!(
                         "a binary value of {}.{}, which was not asked for",
                         relation.table, described.name
                     ),
-                }),
+                });
             }
-        })
-        .collect()
+        }
+    }
+    Ok(())
 }
 
 impl crate::relations::Column {
-    fn parse(&self, text: Bytes, relation: &Relation, at: Lsn) -> Result<Value, PostgresError> {
-        crate::types::parse(&self.column_type.kind, text).map_err(|error| PostgresError::Value {
+    #[cold]
+    fn refuse(
+        &self,
+        error: &crate::types::ValueError,
+        relation: &Relation,
+        at: Lsn,
+    ) -> PostgresError {
+        PostgresError::Value {
             table: relation.table.as_ref().clone(),
             column: self.name.clone(),
             position: at,
             reason: error.to_string(),
-        })
+        }
     }
 }

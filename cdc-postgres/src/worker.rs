@@ -232,7 +232,7 @@ impl Worker {
                 self.finish_copy(None).await?;
             }
             Err(PostgresError::TableRewritten { table }) => {
-                tracing::warn!(%table, "the table was rewritten or truncated since the slot was made; the copy begins with a new snapshot");
+                tracing::warn!(%table, "the table was rewritten, truncated or altered since the slot was made; the copy begins with a new snapshot");
                 self.copy_by_own_snapshot(None).await?;
             }
             Err(error) => return Err(error),

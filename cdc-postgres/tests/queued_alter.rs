@@ -1,13 +1,13 @@
 //! The copy never waits for the catalog behind somebody who waits for the copy's own locks: later servers (17) lock a table to
 //! show the expression of a default.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 
 use std::time::Duration;
 
-use cdc_core::{Operation, Source as _};
+use cdc_core::Operation;
 use support::{Copy, PATIENCE, TestDatabase};
 
 /// Holds up the third session of the source until the test lets go of a lock: the first looks at the server, the second
@@ -30,20 +30,21 @@ async fn a_queued_alter_table_does_not_stop_the_copy() {
     );
     copy.start().await.unwrap();
     let altering = database.session().await;
+    let altered = std::cell::OnceCell::new();
     let schedule = async {
         // The tables are locked, and their columns not yet looked at.
         until_waiting(&database, "locktype = 'advisory'").await;
-        let alter = tokio::spawn(async move {
+        let alter = async move {
             altering.batch_execute("ALTER TABLE t ALTER v DROP DEFAULT").await.unwrap();
-        });
+        };
+        altered.set(tokio::spawn(alter)).unwrap();
         until_waiting(&database, "mode = 'AccessExclusiveLock' AND relation = 't'::regclass").await;
         database.run("SELECT pg_advisory_unlock(4711)").await;
-        alter
     };
     let copied = copy.until(|copy| copy.target.of("public.t", Operation::Read).len() >= 2);
-    let (alter, copied) = tokio::join!(schedule, tokio::time::timeout(PATIENCE, copied));
+    let ((), copied) = tokio::join!(schedule, tokio::time::timeout(PATIENCE, copied));
     copied.expect("the copy ends").unwrap();
-    alter.await.unwrap();
+    altered.into_inner().unwrap().await.unwrap();
     database.run("INSERT INTO t VALUES (3, 'c')").await;
     copy.finish(&database).await;
     assert_eq!(copy.target.contents()["public.t"].len(), 3);
@@ -60,5 +61,5 @@ async fn until_waiting(database: &TestDatabase, lock: &str) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
-    waited.await.unwrap_or_else(|_| panic!("nobody waits for {lock}"));
+    waited.await.expect("somebody waits for the lock");
 }

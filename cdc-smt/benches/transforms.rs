@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use cdc_benches::items::Items;
 use cdc_core::connect::ConnectProfile;
-use cdc_core::{Change, ChangeEvent, Properties, Transform};
+use cdc_core::{Change, ChangeEvent, Properties, RowsBuilder, Transform};
 use cdc_smt::{ExtractNewRecordState, transform_of_class};
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -89,7 +89,10 @@ fn best(times: &mut Duration, transform: &mut dyn Transform, event: &ChangeEvent
 
 fn measure(criterion: &mut Criterion) -> Result<()> {
     let items = Items::new()?;
-    let enveloped = items.event(1, Change::create(items.row(1_234_567, 3)?));
+    let mut block = RowsBuilder::new();
+    let row = items.row(&mut block, 1_234_567, 3)?;
+    block.seal();
+    let enveloped = items.event(1, Change::create(row));
     let mut unwrapped = Vec::new();
     ExtractNewRecordState::new().apply(enveloped.clone(), &mut unwrapped)?;
     let flat = unwrapped.pop().ok_or("no row")?;

@@ -1,6 +1,10 @@
 //! `cargo xtask demo`: a shop that is in business, and a copy of it that follows.
 
 mod compare;
+/// The sink of the example `debezium_json`.
+#[path = "../../examples/debezium_json/lines.rs"]
+mod lines;
+mod records;
 mod replicate;
 mod report;
 mod schema;
@@ -21,7 +25,7 @@ use crate::{Failure, Result, arguments::Arguments, interrupt};
 use report::Progress;
 
 pub(crate) const HELP: &str = "
-usage: cargo xtask demo [--source-url URL] [--seconds N] [--keep]
+usage: cargo xtask demo [--source-url URL] [--seconds N] [--keep | --json]
 
 Makes a small shop in a PostgreSQL, keeps inserting, updating, deleting and changing keys in it, and
 replicates it into a SQLite file all the while: first its rows, then its changes. Ends by itself.
@@ -31,6 +35,8 @@ replicates it into a SQLite file all the while: first its rows, then its changes
                     into the cache folder, is started for the demo
   --seconds N       how long the shop is in business (20)
   --keep            keep the server with the shop in it, until Ctrl-C
+  --json            no copy: show the shop's rows and changes as the records that Debezium would write,
+                    one JSON object a line on standard output; what else there is to say goes to standard error
 
   CDC_CACHE_DIR     where all of this lies (~/.cache/cdc-rs; root: /var/cache/cdc-rs)
 ";
@@ -39,6 +45,10 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     let given: Option<String> = arguments.value("--source-url")?;
     let seconds: u64 = arguments.value("--seconds")?.unwrap_or(20);
     let keep = arguments.flag("--keep");
+    let json = arguments.flag("--json");
+    if keep && json {
+        return Err(arguments.wrong("--keep and --json exclude each other"));
+    }
     arguments.end()?;
     interrupt::watch()?;
 
@@ -48,7 +58,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
             let install = PostgresInstall::find_or_fetch(None)?;
             interrupt::check()?;
             let server = PostgresServer::start(&install, Options::new())?;
-            println!("started PostgreSQL {} on port {}", server.version(), server.port());
+            eprintln!("started PostgreSQL {} on port {}", server.version(), server.port());
             (server.url("postgres"), Some(server))
         }
     };
@@ -56,7 +66,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("no runtime: {error}")))?
-        .block_on(business(&url, Duration::from_secs(seconds), keep));
+        .block_on(business(&url, Duration::from_secs(seconds), keep, json));
     if let Some(server) = server {
         server.delete()?;
     }
@@ -64,10 +74,13 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
 }
 
 /// Opens the shop, keeps it in business for a while, and closes it.
-async fn business(url: &str, time: Duration, keep: bool) -> Result<()> {
+async fn business(url: &str, time: Duration, keep: bool, json: bool) -> Result<()> {
     let client = connect(url).await?;
     schema::create(&client).await?;
-    let outcome = copied(url, &client, time, keep).await;
+    let outcome = match json {
+        true => shown(url, &client, time).await,
+        false => copied(url, &client, time, keep).await,
+    };
     let dropped = schema::remove(&client).await;
     outcome.and(dropped)
 }
@@ -110,6 +123,39 @@ async fn copied(url: &str, client: &Client, time: Duration, keep: bool) -> Resul
     Ok(())
 }
 
+/// Shows the shop's records while it is in business, and ends when all of them are written.
+async fn shown(url: &str, client: &Client, time: Duration) -> Result<()> {
+    let rows = schema::fill(client).await?;
+    eprintln!("made the schema `shop` with {} tables and {rows} rows", schema::TABLES.len());
+    let reached = records::Reached::default();
+    let progress = Arc::new(Progress::default());
+    let (stop, stopped) = watch::channel(false);
+    let mut writer = tokio::spawn(writer::run(
+        connect(url).await?,
+        fastrand::u64(..),
+        Arc::clone(&progress),
+        stopped.clone(),
+    ));
+    let end = async {
+        let end = Instant::now() + time;
+        while Instant::now() < end && interrupt::count() == 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        stop.send_replace(true);
+        (&mut writer).await.map_err(ended)?
+    };
+    let outcome = async {
+        tokio::try_join!(records::follow(url, &reached, stopped), end)?;
+        records::catch_up(url, &reached).await
+    }
+    .await;
+    stop.send_replace(true);
+    writer.abort();
+    eprintln!("{}", progress.summary());
+    let removed = replicate::remove(url).await;
+    outcome.and(removed)
+}
+
 /// Copies and follows while the writer works, until the time is over; shows how far both are.
 async fn business_hours(
     url: &str,
@@ -136,7 +182,8 @@ async fn business_hours(
     }
     stop_copy.send_replace(true);
     let ended = copy.await;
-    printer.finish(progress);
+    printer.finish();
+    println!("{}", progress.summary());
     ended
 }
 

@@ -6,19 +6,15 @@
 use std::io::Write as _;
 
 use crate::value::Decimal;
-use crate::value::digits::Digits;
+pub(crate) use crate::value::digits::write_u64;
 
 /// Appends an integer in decimal.
+#[inline]
 pub(crate) fn write_i64(value: i64, out: &mut Vec<u8>) {
     if value < 0 {
         out.push(b'-');
     }
     write_u64(value.unsigned_abs(), out);
-}
-
-/// Appends an integer in decimal.
-pub(crate) fn write_u64(value: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(Digits::of(value).as_bytes());
 }
 
 /// Appends a finite or special `double` as `Double.toString` prints it.

@@ -105,7 +105,11 @@ fn connect_field(
     modes: &Modes,
 ) -> Option<ConnectField> {
     let mut schema = connect_schema(&field.value_type, modes)?;
-    if field.value_type.connect.is_some() {
+    // A column that the source gave parameters (how it is masked) is a column like any other.
+    let is_column = |attributes: &ConnectAttributes| {
+        table.is_some() && attributes.name.is_none() && attributes.doc.is_none()
+    };
+    if field.value_type.connect.as_deref().is_some_and(|attributes| !is_column(attributes)) {
         return Some(ConnectField::new(Arc::clone(&field.name), schema, index));
     }
     let comment = field.comment.as_ref().filter(|_| modes.include_comments);

@@ -59,8 +59,36 @@ pub struct ConnectField {
     pub(crate) schema: ConnectSchema,
     /// Where the value stands in the row.
     pub(crate) index: usize,
-    /// The name as a JSON string with the colon behind it.
+    /// A comma, the name as a JSON string and a colon.
     pub(crate) json_name: Box<[u8]>,
+    /// How the field is written as JSON, where that is simple.
+    pub(crate) direct: Direct,
+}
+
+/// Fields that are written as JSON without a look at their schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direct {
+    Boolean,
+    Int32,
+    Int64,
+    Text,
+    /// A `ZonedTimestamp` with six digits.
+    Instant,
+    /// The schema decides.
+    No,
+}
+
+impl Direct {
+    fn of(schema: &ConnectSchema) -> Self {
+        match (&schema.form, &schema.connect_type) {
+            (Form::Plain, ConnectType::Boolean) => Direct::Boolean,
+            (Form::Plain, ConnectType::Int32) => Direct::Int32,
+            (Form::Plain, ConnectType::Int64) => Direct::Int64,
+            (Form::Plain, ConnectType::String) => Direct::Text,
+            (Form::ZonedTimestamp { digits: Some(6) }, _) => Direct::Instant,
+            _ => Direct::No,
+        }
+    }
 }
 
 /// What a value of the library becomes under a schema.
@@ -211,10 +239,11 @@ impl ConnectType {
 impl ConnectField {
     pub(crate) fn new(name: impl Into<Arc<str>>, schema: ConnectSchema, index: usize) -> Self {
         let name = name.into();
-        let mut json_name = Vec::with_capacity(name.len() + 3);
+        let mut json_name = b",".to_vec();
         super::json::write_string(&name, &mut json_name);
         json_name.push(b':');
-        ConnectField { name, schema, index, json_name: json_name.into() }
+        let direct = Direct::of(&schema);
+        ConnectField { name, schema, index, json_name: json_name.into(), direct }
     }
 
     /// The name.

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::data_type::{ConnectAttributes, DataType, ValueType};
 use crate::error::{Error, Result};
-use crate::origin::{Origin, SnapshotMark, TransactionId};
+use crate::origin::{Origin, SnapshotMark, TransactionId, TransactionOrigin};
 use crate::row::Row;
 use crate::schema::{Field, Schema, TableId};
 use crate::value::Value;
@@ -14,7 +14,6 @@ use super::json::write_string;
 use super::profile::Modes;
 use super::semantic_names as names;
 use super::verbatim::{named_struct, optional, required};
-use crate::value::digits::Digits;
 
 const NAME: &str = "io.debezium.connector.postgresql.Source";
 
@@ -73,34 +72,50 @@ pub(crate) fn schema() -> Result<Arc<Schema>> {
     Ok(Arc::clone(SCHEMA.get_or_init(|| schema)))
 }
 
-/// The parts of the block's JSON that are the same for all rows of a table.
-#[derive(Debug)]
-pub(crate) struct ReadyParts {
-    head: Box<[u8]>,
-    of: Option<TableId>,
-    table: Box<[u8]>,
+/// The JSON of the block, of which only the position changes between the rows of a table in a transaction.
+#[derive(Debug, Default)]
+pub(crate) struct ReadyBlock {
+    of: Option<(Arc<TransactionOrigin>, Option<Arc<TableId>>, SnapshotMark)>,
+    text: Vec<u8>,
+    /// Where the position stands in the text.
+    gaps: [usize; 2],
 }
 
-impl ReadyParts {
-    pub(crate) fn new(table: Option<&TableId>, modes: &Modes) -> Self {
-        let mut head = b"{\"version\":".to_vec();
-        write_string(&modes.version, &mut head);
-        head.extend_from_slice(b",\"connector\":\"postgresql\",\"name\":");
-        write_string(modes.topic_prefix.as_deref().unwrap_or_default(), &mut head);
-        head.extend_from_slice(b",\"ts_ms\":");
-        let mut names = Vec::new();
-        let (schema, name) = table.map_or(("", ""), |table| (&table.schema, &table.table));
-        write_table(schema, name, &mut names);
-        ReadyParts { head: head.into(), of: table.cloned(), table: names.into() }
+impl ReadyBlock {
+    fn is_of(&self, origin: &Origin) -> bool {
+        let Some((transaction, table, mark)) = &self.of else { return false };
+        let same_table = match (table, &origin.table) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        Arc::ptr_eq(transaction, &origin.transaction) && *mark == origin.snapshot && same_table
     }
-}
 
-fn write_table(schema: &str, table: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"schema\":");
-    write_string(schema, out);
-    out.extend_from_slice(b",\"table\":");
-    write_string(table, out);
-    out.extend_from_slice(b",\"txId\":");
+    /// Appends the block of an event, and keeps what the next one of its transaction shares with it.
+    ///
+    /// # Errors
+    /// As [`SourceBlock::new`].
+    pub(crate) fn write(
+        &mut self,
+        origin: &Origin,
+        modes: &Modes,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        if !self.is_of(origin) {
+            self.of = None;
+            self.text.clear();
+            self.gaps = SourceBlock::new(origin, modes)?.write_around_position(&mut self.text);
+            let transaction = Arc::clone(&origin.transaction);
+            self.of = Some((transaction, origin.table.clone(), origin.snapshot));
+        }
+        let [first, second] = self.gaps;
+        out.extend_from_slice(&self.text[..first]);
+        write_u64(origin.log_position, out);
+        out.extend_from_slice(&self.text[first..second]);
+        write_u64(origin.log_position, out);
+        out.extend_from_slice(&self.text[second..]);
+        Ok(())
+    }
 }
 
 /// What the block of an event says.
@@ -139,7 +154,8 @@ impl<'a> SourceBlock<'a> {
         }
     }
 
-    fn write_sequence(&self, quote: &[u8], out: &mut Vec<u8>) {
+    /// The first part of the sequence, up to the position of the change.
+    fn write_sequence_start(&self, quote: &[u8], out: &mut Vec<u8>) {
         out.push(b'[');
         match self.origin.transaction.previous_commit {
             Some(commit) => {
@@ -151,69 +167,59 @@ impl<'a> SourceBlock<'a> {
         }
         out.push(b',');
         out.extend_from_slice(quote);
-        write_u64(self.origin.log_position, out);
-        out.extend_from_slice(quote);
-        out.push(b']');
     }
 
-    /// Appends the block as a JSON object; of the parts that are the same for all rows of a table, those made ready.
-    pub(crate) fn write_json(&self, ready: &ReadyParts, out: &mut Vec<u8>) {
-        let null_or = |value: Option<i64>, out: &mut Vec<u8>| match value {
-            Some(value) => write_i64(value, out),
-            None => out.extend_from_slice(b"null"),
-        };
-        out.extend_from_slice(&ready.head);
-        let commit = u64::try_from(self.commit_us).ok().map(Digits::of);
-        match &commit {
-            Some(digits) => out.extend_from_slice(digits.without_last(3)),
-            None => write_i64(self.commit_us.div_euclid(1_000), out),
-        }
+    /// Appends the block as a JSON object without the position of the change, and says where it belongs.
+    fn write_around_position(&self, out: &mut Vec<u8>) -> [usize; 2] {
+        out.extend_from_slice(b"{\"version\":");
+        write_string(&self.modes.version, out);
+        out.extend_from_slice(b",\"connector\":\"postgresql\",\"name\":");
+        write_string(self.name(), out);
+        out.extend_from_slice(b",\"ts_ms\":");
+        write_i64(self.commit_us.div_euclid(1_000), out);
         out.extend_from_slice(b",\"snapshot\":\"");
         out.extend_from_slice(snapshot_mark(self.origin.snapshot).as_bytes());
         out.extend_from_slice(b"\",\"db\":");
         write_string(&self.origin.transaction.database, out);
         out.extend_from_slice(b",\"sequence\":\"");
-        self.write_sequence(b"\\\"", out);
-        out.extend_from_slice(b"\",\"ts_us\":");
-        match &commit {
-            Some(digits) if self.commit_us > 0 => {
-                out.extend_from_slice(digits.as_bytes());
-                out.extend_from_slice(b",\"ts_ns\":");
-                out.extend_from_slice(digits.as_bytes());
-                out.extend_from_slice(b"000");
-            }
-            _ => {
-                write_i64(self.commit_us, out);
-                out.extend_from_slice(b",\"ts_ns\":");
-                write_i64(self.commit_us.saturating_mul(1_000), out);
-            }
+        self.write_sequence_start(b"\\\"", out);
+        let first = out.len();
+        out.extend_from_slice(b"\\\"]\",\"ts_us\":");
+        write_i64(self.commit_us, out);
+        out.extend_from_slice(b",\"ts_ns\":");
+        write_i64(self.commit_us.saturating_mul(1_000), out);
+        let (schema, table) = self.table();
+        out.extend_from_slice(b",\"schema\":");
+        write_string(schema, out);
+        out.extend_from_slice(b",\"table\":");
+        write_string(table, out);
+        out.extend_from_slice(b",\"txId\":");
+        match self.txid() {
+            Some(xid) => write_u64(u64::from(xid), out),
+            None => out.extend_from_slice(b"null"),
         }
-        if self.origin.table.as_deref() == ready.of.as_ref() {
-            out.extend_from_slice(&ready.table);
-        } else {
-            let (schema, table) = self.table();
-            write_table(schema, table, out);
-        }
-        null_or(self.txid().map(i64::from), out);
         out.extend_from_slice(b",\"lsn\":");
-        write_u64(self.origin.log_position, out);
+        let second = out.len();
+        out.extend_from_slice(b",\"xmin\":null,\"origin\":");
         match &self.origin.transaction.replicated_from {
-            None => out.extend_from_slice(b",\"xmin\":null,\"origin\":null,\"origin_lsn\":null}"),
+            None => out.extend_from_slice(b"null,\"origin_lsn\":null}"),
             Some(from) => {
-                out.extend_from_slice(b",\"xmin\":null,\"origin\":");
                 write_string(&from.name, out);
                 out.extend_from_slice(b",\"origin_lsn\":");
                 write_u64(from.position, out);
                 out.push(b'}');
             }
         }
+        [first, second]
     }
 
     /// The block as a struct.
     pub(crate) fn to_row(self) -> Result<Row> {
         let (table_schema, table) = self.table();
         let mut sequence = Vec::new();
-        self.write_sequence(b"\"", &mut sequence);
+        self.write_sequence_start(b"\"", &mut sequence);
+        write_u64(self.origin.log_position, &mut sequence);
+        sequence.extend_from_slice(b"\"]");
         let lsn = |position: u64| Value::Int64(i64::try_from(position).unwrap_or(i64::MAX));
         let from = self.origin.transaction.replicated_from.as_ref();
         let values = vec![

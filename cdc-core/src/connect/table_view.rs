@@ -8,7 +8,6 @@ use crate::schema::{Schema, TableId};
 
 use super::profile::Modes;
 use super::schema::ConnectField;
-use super::source_block::ReadyParts;
 use super::{native, source_block, transaction, verbatim};
 
 /// The Connect view of a table's schema under a profile: see [`ConnectProfile::view`](super::ConnectProfile::view).
@@ -18,7 +17,6 @@ pub struct TableView {
     row: Arc<Schema>,
     envelope: Arc<Schema>,
     fields: Arc<[ConnectField]>,
-    source: ReadyParts,
 }
 
 impl TableView {
@@ -58,8 +56,7 @@ impl TableView {
         let name = modes.schema_names.adjust_schema(&name);
         let envelope = verbatim::named_struct(&name, Some(2), false, fields)?;
         let fields = native::connect_fields(schema, modes);
-        let source = ReadyParts::new(schema.table(), modes);
-        Ok(TableView { key, row, envelope, fields, source })
+        Ok(TableView { key, row, envelope, fields })
     }
 
     /// The schema of keys, with its name; `None` without a key.
@@ -85,10 +82,6 @@ impl TableView {
     /// The column with this name in Connect.
     pub fn field(&self, name: &str) -> Option<&ConnectField> {
         self.fields.iter().find(|field| field.name() == name)
-    }
-
-    pub(crate) fn source_parts(&self) -> &ReadyParts {
-        &self.source
     }
 
     /// The schema of the row before and after in the envelope.

@@ -10,6 +10,9 @@ mod records;
 mod transaction_numbers;
 mod unsupported;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 pub use converters::{Converter, Converters};
@@ -30,7 +33,7 @@ pub trait FromProperties: Source + Sized {
     const CONNECTOR_CLASSES: &'static [&'static str];
 
     /// Debezium's name of the connector, which stands in the records: `postgresql`.
-    const CONNECTOR_NAME: &'static str = "postgresql";
+    const CONNECTOR_NAME: &'static str;
 
     /// Reads the source's own options, with Debezium's names and defaults. Options that belong to the format, to
     /// transforms or converters are not read, and whether any is left that nobody knows is for the caller to ask by

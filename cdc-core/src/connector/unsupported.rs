@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::properties::Properties;
 
 /// Options with the values that describe what happens here, and why there is no other.
-const ONLY: [(&str, &[&str], &str); 16] = [
+pub(super) const ONLY: [(&str, &[&str], &str); 16] = [
     ("tasks.max", &["1"], "a source has one reader"),
     ("tasks.max.enforce", &["true"], "a source has one reader"),
     ("config.action.reload", &["none"], "start the pipeline again after a change"),
@@ -28,7 +28,7 @@ const ONLY: [(&str, &[&str], &str); 16] = [
 ];
 
 /// Options that are refused whatever they say. A name that ends in `.` stands for all that begin so.
-const REFUSED: [(&str, &str); 30] = [
+pub(super) const REFUSED: [(&str, &str); 30] = [
     ("admin.override.", "give clients their options where the sink is built"),
     ("connector.plugin.version", "there is one version of each connector"),
     ("consumer.override.", "give clients their options where the sink is built"),
@@ -56,7 +56,7 @@ const REFUSED: [(&str, &str); 30] = [
     ("post.processors", "changes are completed by REPLICA IDENTITY FULL"),
     ("producer.override.", "give clients their options where the sink is built"),
     ("retriable.restart.connector.wait.ms", "use errors.retry.delay.initial.ms and .max.ms"),
-    ("schema.history.", "a PostgreSQL source needs no schema history"),
+    ("schema.history.", "leave it out: the schema of a change comes from the log"),
     ("signal.", "ask the handle of the running pipeline"),
     ("streaming.delay.ms", "start the pipeline later"),
     ("topic.cache.size", "the cache of topic names needs no size"),

@@ -10,6 +10,7 @@ pub(super) enum Flaw {
     /// Any change that came by while the chunk was read takes the row out, whether the read reflects it or not.
     DropAnyKey,
     /// A row that gets another key inside a chunk keeps the columns that were read.
+    #[cfg(test)]
     CarryColumns,
     /// Changes that the read does not surely reflect are folded even where a newer one of the key is reflected.
     NoUndo,
@@ -19,8 +20,8 @@ pub(super) enum Flaw {
     ChangesSettleKeys,
     /// A key change from a chunk that is not read yet is trusted.
     TrustEveryMove,
-    /// Rows are taken over across a change of the table's columns.
-    KeepReadsAcrossSchemas,
+    /// Rows without a key are given although a change may be in them already.
+    RowsWithoutKeyTwice,
 }
 
 #[cfg(not(test))]

@@ -8,10 +8,22 @@ use super::flaws::{Flaw, has_flaw};
 use super::visible::Visible;
 use crate::origin::TransactionOrigin;
 
+/// The transaction in the middle of which the stream is.
+#[derive(Debug, Clone)]
+pub(super) struct Open<P> {
+    pub(super) transaction: Arc<TransactionOrigin>,
+    /// Its commit is behind this place of the log.
+    pub(super) behind: P,
+    /// Reads from this number on reflect it.
+    pub(super) shown_from: Option<u64>,
+}
+
 /// What one transaction did to the table.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct Kept<P> {
     pub(super) transaction: Arc<TransactionOrigin>,
+    /// Its commit is behind this place of the log.
+    pub(super) behind: P,
     pub(super) effects: Vec<Effect>,
     bytes: usize,
     /// Reads from this number on reflect it, because the source has shown it before they began.
@@ -27,14 +39,18 @@ pub(super) struct InFlight<'a, V> {
 }
 
 /// The transactions of the stream that some read, in flight or to come, may not reflect; in log order.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    kept: VecDeque<Kept>,
+#[derive(Debug)]
+pub(super) struct Memory<V: Visible> {
+    kept: VecDeque<Kept<V::Position>>,
     bytes: usize,
 }
 
-impl Memory {
-    pub(super) fn kept(&self) -> impl Iterator<Item = &Kept> {
+impl<V: Visible> Memory<V> {
+    pub(super) fn new() -> Self {
+        Memory { kept: VecDeque::new(), bytes: 0 }
+    }
+
+    pub(super) fn kept(&self) -> impl Iterator<Item = &Kept<V::Position>> {
         self.kept.iter()
     }
 
@@ -43,25 +59,25 @@ impl Memory {
     }
 
     /// Remembers an effect of the transaction that is being streamed.
-    pub(super) fn push<V: Visible>(
+    pub(super) fn push(
         &mut self,
-        transaction: &Arc<TransactionOrigin>,
-        shown_from: Option<u64>,
+        open: &Open<V::Position>,
         effect: Effect,
         reads: &[InFlight<'_, V>],
     ) {
         let bytes = effect.size();
         if let Some(last) = self.kept.back_mut()
-            && Arc::ptr_eq(&last.transaction, transaction)
+            && Arc::ptr_eq(&last.transaction, &open.transaction)
         {
             last.effects.push(effect);
             last.bytes += bytes;
         } else {
             let kept = Kept {
-                transaction: Arc::clone(transaction),
+                transaction: Arc::clone(&open.transaction),
+                behind: open.behind,
                 effects: vec![effect],
                 bytes,
-                shown_from,
+                shown_from: open.shown_from,
             };
             // Most transactions of a quiet stretch are shown by the newest visible set when they come by.
             if (V::EXACT || self.kept.is_empty()) && !kept.is_needed(reads) {
@@ -73,7 +89,7 @@ impl Memory {
     }
 
     /// The source shows these transactions by now, and so will every read from number `next` on.
-    pub(super) fn shown<V: Visible>(&mut self, visible: &V, next: u64) {
+    pub(super) fn shown(&mut self, visible: &V, next: u64) {
         for kept in &mut self.kept {
             if kept.shown_from.is_none() && visible.shows(&kept.transaction) {
                 kept.shown_from = Some(next);
@@ -82,7 +98,7 @@ impl Memory {
     }
 
     /// Forgets what every read in flight and to come reflects.
-    pub(super) fn release<V: Visible>(&mut self, reads: &[InFlight<'_, V>]) {
+    pub(super) fn release(&mut self, reads: &[InFlight<'_, V>]) {
         if V::EXACT {
             self.kept.retain(|kept| kept.is_needed(reads));
         } else {
@@ -102,7 +118,7 @@ impl Memory {
     }
 }
 
-impl Kept {
+impl<P> Kept<P> {
     fn is_needed<V: Visible>(&self, reads: &[InFlight<'_, V>]) -> bool {
         let Some(from) = self.shown_from else { return true };
         if has_flaw(Flaw::ReleaseWhatAnyReadShows) {

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::chunk_size::ChunkTarget;
 use super::key::Key;
+use super::memory::Open;
 use super::outbox::{Outbox, Stamp, Taken};
 use super::progress::{TablePhase, TableProgress};
 use super::read::{Began, Ended, Read, ReadId, Reading};
 use super::region::{KeyRange, Region};
 use super::state::{SnapshotState, TableState};
-use super::table::{Open, Passing, Table};
+use super::table::{Passing, Table};
 use super::unknown::Unknown;
 use super::visible::Visible;
 use crate::batch::BatchLimits;
@@ -98,7 +99,7 @@ pub struct Merge<V: Visible> {
     options: MergeOptions,
     /// Everything before it has come by.
     position: V::Position,
-    open: Option<Open>,
+    open: Option<Open<V::Position>>,
     tables: Vec<Table<V>>,
     outbox: Outbox,
     /// The newest visible set that arrived, and the number of the first read after it.
@@ -287,6 +288,7 @@ impl<V: Visible> Merge<V> {
         }
         self.open = Some(Open {
             transaction: Arc::clone(transaction),
+            behind: self.position,
             shown_from: shown.map(|(_, from)| *from),
         });
     }

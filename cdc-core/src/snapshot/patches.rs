@@ -39,7 +39,7 @@ pub(super) struct Patches {
 impl Patches {
     /// Folds what is remembered. What the read reflects it reflects together with everything older of the same key: with a
     /// visible set that is a subset, older changes of the key are undone.
-    pub(super) fn fold<V: Visible>(memory: &Memory, visible: &V) -> Patches {
+    pub(super) fn fold<V: Visible>(memory: &Memory<V>, visible: &V) -> Patches {
         let mut patches = Patches { by_key: HashMap::new(), emptied: false };
         for kept in memory.kept() {
             let reflected = visible.shows(&kept.transaction);
@@ -202,7 +202,7 @@ impl Patches {
 }
 
 /// The changes of a table without a key that a read does not reflect, in log order.
-pub(super) fn held<V: Visible>(memory: &Memory, visible: &V) -> Vec<ChangeEvent> {
+pub(super) fn held<V: Visible>(memory: &Memory<V>, visible: &V) -> Vec<ChangeEvent> {
     memory
         .kept()
         .filter(|kept| !visible.shows(&kept.transaction))

@@ -6,7 +6,7 @@ use super::chunk_size::{ChunkSize, ChunkTarget};
 use super::effect::{Effect, detached};
 use super::flaws::{Flaw, has_flaw};
 use super::key::Key;
-use super::memory::{InFlight, Memory};
+use super::memory::{InFlight, Memory, Open};
 use super::outbox::{Item, Outbox};
 use super::patches::{Patches, held, same_columns};
 use super::read::{ReadId, Reading};
@@ -16,7 +16,6 @@ use super::unknown::Unknown;
 use super::visible::Visible;
 use crate::error::Result;
 use crate::event::{Change, ChangeEvent, Operation, Payload};
-use crate::origin::TransactionOrigin;
 use crate::schema::{Schema, TableId};
 
 /// How many single keys are kept before the whole table is read again instead.
@@ -24,18 +23,10 @@ const MAX_KEYS: usize = 10_000;
 /// How many single keys one read reads.
 const KEYS_A_READ: usize = 200;
 
-/// The transaction in the middle of which the stream is.
-#[derive(Debug, Clone)]
-pub(super) struct Open {
-    pub(super) transaction: Arc<TransactionOrigin>,
-    /// Reads from this number on reflect it.
-    pub(super) shown_from: Option<u64>,
-}
-
 /// How a change comes by.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Passing<'a> {
-    pub(super) open: &'a Open,
+pub(super) struct Passing<'a, P> {
+    pub(super) open: &'a Open<P>,
     /// The sinks have it already: it is before the offset that was resumed from, in its transaction.
     pub(super) redone: bool,
     /// Key changes reach the target as a delete and a change.
@@ -50,7 +41,7 @@ pub(super) struct Table<V: Visible> {
     /// Its columns at this place of the stream, as far as they were named.
     schema: Option<Arc<Schema>>,
     pub(super) unknown: Unknown<V>,
-    pub(super) memory: Memory,
+    pub(super) memory: Memory<V>,
     pub(super) reads: Vec<Reading<V>>,
     size: ChunkSize,
 }
@@ -62,7 +53,7 @@ impl<V: Visible> Table<V> {
             state,
             schema: None,
             unknown,
-            memory: Memory::default(),
+            memory: Memory::new(),
             reads: Vec::new(),
             size: ChunkSize::new(target),
         }
@@ -72,7 +63,7 @@ impl<V: Visible> Table<V> {
     pub(super) fn woken(
         id: &TableId,
         schema: &Arc<Schema>,
-        open: &Open,
+        open: &Open<V::Position>,
         target: ChunkTarget,
     ) -> Self {
         let state = TableState {
@@ -138,7 +129,7 @@ impl<V: Visible> Table<V> {
     pub(super) fn pass(
         &mut self,
         mut event: ChangeEvent,
-        passing: Passing<'_>,
+        passing: Passing<'_, V::Position>,
     ) -> Result<Option<ChangeEvent>> {
         let Payload::Change(change) = &mut event.value else { return Ok(Some(event)) };
         if change.operation == Operation::Read {
@@ -183,9 +174,9 @@ impl<V: Visible> Table<V> {
         Ok(Some(event))
     }
 
-    fn remember(&mut self, open: &Open, effect: Effect) {
+    fn remember(&mut self, open: &Open<V::Position>, effect: Effect) {
         let reads: Vec<InFlight<'_, V>> = self.reads.iter().map(Reading::in_flight).collect();
-        self.memory.push(&open.transaction, open.shown_from, effect, &reads);
+        self.memory.push(open, effect, &reads);
     }
 
     /// The log names the columns of the table as they are from here on.
@@ -203,11 +194,9 @@ impl<V: Visible> Table<V> {
         if same == Some(false) {
             // What is remembered is of rows with other columns. Reads that began behind the change have its columns.
             self.forget();
-            if !has_flaw(Flaw::KeepReadsAcrossSchemas) {
-                self.abort(|read| {
-                    read.began.as_ref().is_none_or(|began| !same_columns(&began.schema, schema))
-                });
-            }
+            self.abort(|read| {
+                read.began.as_ref().is_none_or(|began| !same_columns(&began.schema, schema))
+            });
         }
     }
 
@@ -291,6 +280,10 @@ impl<V: Visible> Table<V> {
         };
         let (id, first) = (read.id, !read.giving);
         if first {
+            if self.is_in_doubt(read) {
+                self.give_up(id);
+                return;
+            }
             self.announce(id, outbox);
         }
         if let Some(read) = self.reads.iter_mut().find(|read| read.id == id)
@@ -306,6 +299,19 @@ impl<V: Visible> Table<V> {
                 outbox.push(Item::Rows(Arc::clone(&self.id), began.destination.clone(), rows));
             }
         }
+    }
+
+    /// Whether it cannot be told of some transaction if the rows reflect it: a visible set that is a subset says no of what may
+    /// be there. What such a transaction did to a row with a key can be done twice; rows without a key would be there
+    /// twice. Everything before the horizon has come by when this is asked, so that the next read says yes of it.
+    fn is_in_doubt(&self, read: &Reading<V>) -> bool {
+        !V::EXACT
+            && !has_flaw(Flaw::RowsWithoutKeyTwice)
+            && read.began.as_ref().is_some_and(|began| {
+                self.memory.kept().any(|kept| {
+                    kept.behind < began.horizon && !began.visible.shows(&kept.transaction)
+                })
+            })
     }
 
     /// Announces the columns that the rows of a read have, where the stream has not come to them yet.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::digits::{Digits, eight_digits, two_digits};
+use super::digits::{Digits, eight_digits};
 
 /// Digits of a fraction of a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,33 +57,40 @@ impl ClockText {
 
     /// Appends `YYYY-MM-DD`. The year has four digits or more and no sign: how years before 1 are written differs.
     pub fn date(&mut self, year: i64, month: i64, day: i64) {
-        match u16::try_from(year) {
-            Ok(year @ 0..=9_999) => {
-                let [.., a, b, c, d] = eight_digits(u32::from(year));
-                self.extend(&[a, b, c, d]);
-            }
+        let (month, day) = (u32::try_from(month).unwrap_or(0), u32::try_from(day).unwrap_or(0));
+        let digits = match u32::try_from(year) {
+            Ok(year @ 0..=9_999) => eight_digits(year * 10_000 + month * 100 + day),
             _ => {
-                let digits = Digits::of(year.unsigned_abs());
-                let digits = digits.as_bytes();
-                self.extend(&b"0000"[digits.len().min(4)..]);
-                self.extend(digits);
+                let year = Digits::of(year.unsigned_abs());
+                let year = year.as_bytes();
+                self.extend(&b"0000"[year.len().min(4)..]);
+                self.extend(year);
+                eight_digits(month * 100 + day)
             }
+        };
+        let [y1, y2, y3, y4, m1, m2, d1, d2] = digits;
+        if (0..=9_999).contains(&year) {
+            self.extend(&[y1, y2, y3, y4]);
         }
-        let [a, b] = two_digits(u8::try_from(month).unwrap_or(0));
-        let [c, d] = two_digits(u8::try_from(day).unwrap_or(0));
-        self.extend(&[b'-', a, b, b'-', c, d]);
+        self.extend(&[b'-', m1, m2, b'-', d1, d2]);
     }
 
     /// Appends `HH:MM:SS` and a fraction; the hours may have more than two digits.
     pub fn clock(&mut self, seconds: u64, nanos: u32, fraction: Fraction) {
-        let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-        match u8::try_from(hours) {
-            Ok(hours @ 0..=99) => self.extend(&two_digits(hours)),
-            _ => self.extend(Digits::of(hours).as_bytes()),
-        }
-        let [a, b] = two_digits(u8::try_from(minutes).unwrap_or(0));
-        let [c, d] = two_digits(u8::try_from(seconds).unwrap_or(0));
-        self.extend(&[b':', a, b, b':', c, d]);
+        let (hours, of_hour) = (seconds / 3_600, u32::try_from(seconds % 3_600).unwrap_or(0));
+        let two = match u32::try_from(hours) {
+            Ok(hours @ 0..=99) => hours,
+            _ => {
+                let hours = Digits::of(hours);
+                let hours = hours.as_bytes();
+                let (before, last) = hours.split_at(hours.len().saturating_sub(2));
+                self.extend(before);
+                last.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'))
+            }
+        };
+        let digits = eight_digits(two * 10_000 + of_hour / 60 * 100 + of_hour % 60);
+        let [_, _, h1, h2, m1, m2, s1, s2] = digits;
+        self.extend(&[h1, h2, b':', m1, m2, b':', s1, s2]);
         self.fraction(nanos, fraction);
     }
 
@@ -102,6 +109,7 @@ impl ClockText {
         self.extend(&digits[..=count]);
     }
 
+    #[inline]
     fn extend(&mut self, text: &[u8]) {
         if let Some(room) = self.buffer.get_mut(self.len..self.len + text.len()) {
             room.copy_from_slice(text);

@@ -114,19 +114,19 @@ impl Decimal {
         self.unscaled_be_bytes().map(|bytes| use_bytes(&bytes))
     }
 
+    /// Unscaled value and scale, where the unscaled value fits 64 bits: without an allocation.
+    pub fn to_small(&self) -> Option<(i64, i32)> {
+        match &self.0 {
+            Repr::Small { unscaled, scale } => Some((*unscaled, *scale)),
+            _ => None,
+        }
+    }
+
     /// The unscaled value, or `None` for NaN and the infinities.
     pub fn unscaled(&self) -> Option<BigInt> {
         match &self.0 {
             Repr::Small { unscaled, .. } => Some(BigInt::from(*unscaled)),
             Repr::Big { unscaled, .. } => Some(BigInt::clone(unscaled)),
-            _ => None,
-        }
-    }
-
-    /// The unscaled value and the scale, where the unscaled value is of 64 bits.
-    pub fn as_i64(&self) -> Option<(i64, i32)> {
-        match &self.0 {
-            Repr::Small { unscaled, scale } => Some((*unscaled, *scale)),
             _ => None,
         }
     }

@@ -43,6 +43,30 @@ impl Digits {
     }
 }
 
+/// Appends an integer in decimal.
+#[inline]
+pub(crate) fn write_u64(value: u64, out: &mut Vec<u8>) {
+    if value < TEN_8 {
+        return write_first(lanes(value), out);
+    }
+    if value < TEN_16 {
+        write_first(lanes(value / TEN_8), out);
+    } else {
+        write_first(lanes(value / TEN_16), out);
+        out.extend_from_slice(&ascii(lanes(value / TEN_8 % TEN_8)));
+    }
+    out.extend_from_slice(&ascii(lanes(value % TEN_8)));
+}
+
+/// Appends the digits without the zeros in front: eight bytes at a fixed length are cheaper than a few at any.
+#[inline]
+fn write_first(lanes: u64, out: &mut Vec<u8>) {
+    let zeros = zeros_in_front(lanes);
+    let digits = (lanes | 0x3030_3030_3030_3030) >> (8 * zeros);
+    out.extend_from_slice(&digits.to_le_bytes());
+    out.truncate(out.len() - zeros);
+}
+
 /// The digits of a number below 10^8, one in each byte, the first one lowest: halves, then quarters of the number are
 /// divided side by side in one register.
 fn lanes(value: u64) -> u64 {
@@ -84,6 +108,9 @@ mod tests {
         loop {
             for value in [value, value.saturating_sub(1), value / 2, value / 7] {
                 assert_eq!(Digits::of(value).as_bytes(), value.to_string().as_bytes());
+                let mut out = Vec::new();
+                write_u64(value, &mut out);
+                assert_eq!(out, value.to_string().as_bytes());
             }
             match value.max(1).checked_mul(10) {
                 Some(next) => value = next,
@@ -114,6 +141,9 @@ mod tests {
     proptest! {
         #[test]
         fn digits_are_those_of_the_standard_library(value: u64) {
+            let mut out = b"x".to_vec();
+            write_u64(value, &mut out);
+            prop_assert_eq!(String::from_utf8(out), Ok(format!("x{value}")));
             let digits = Digits::of(value);
             prop_assert_eq!(std::str::from_utf8(digits.as_bytes()), Ok(&*value.to_string()));
         }

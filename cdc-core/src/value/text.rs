@@ -27,6 +27,11 @@ impl Text {
         ByteString::try_from(bytes).map(Text)
     }
 
+    /// A part of a shared text, without copying it.
+    pub(crate) fn slice_of(whole: &ByteString, part: &str) -> Self {
+        Text(whole.slice_ref(part))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

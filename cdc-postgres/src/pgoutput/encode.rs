@@ -5,7 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::message::{Message, OldTuple, Prepare, ReplicaIdentity};
 use super::tuple::{ColumnSlice, Tuple};
 
-pub(super) fn encode(message: &Message) -> Bytes {
+pub(crate) fn encode(message: &Message) -> Bytes {
     let mut out = BytesMut::new();
     match message {
         Message::Begin(m) => {

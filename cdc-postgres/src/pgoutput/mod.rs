@@ -19,7 +19,11 @@ mod decode;
 mod encode;
 mod message;
 mod reader;
+mod row;
 mod tuple;
+
+#[cfg(test)]
+pub(crate) use encode::encode;
 
 pub use decode::{decode, decode_any};
 pub use message::{
@@ -28,4 +32,5 @@ pub use message::{
     StreamCommit, StreamStart, Truncate, TypeInfo, Update, unix_micros,
 };
 pub use reader::{DecodeError, DecodeErrorReason};
+pub use row::{RowImage, RowMessage, RowOperation};
 pub use tuple::{ColumnSlice, Tuple, TupleColumn};

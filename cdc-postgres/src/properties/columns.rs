@@ -17,13 +17,12 @@ pub(super) fn read(properties: &Properties, rules: &mut ShapeRules) -> Result<()
     for name in properties.names() {
         let Some(mask) = mask(name)? else { continue };
         if let Some(columns) = text(properties, name) {
-            rules.masks.push((ColumnSet::Expressions(JavaPattern::list(name, columns)?), mask));
+            let columns = JavaPattern::list(&without_salt(name), columns)?;
+            rules.masks.push((ColumnSet::Expressions(columns), mask));
         }
     }
     if let Some(keys) = text(properties, "message.key.columns") {
-        for list in key_columns(keys)? {
-            rules.keys.push(KeyColumns::Expressions(list));
-        }
+        rules.keys.push(KeyColumns::Expressions(key_columns(keys)?));
     }
     rules.skip_unchanged = properties.bool("skip.messages.without.change", false)?;
     Ok(())
@@ -46,14 +45,23 @@ fn mask(name: &str) -> Result<Option<Mask>> {
     let Some((algorithm, salt)) = rest.split_once(".with.salt.") else { return Ok(None) };
     let algorithm: HashAlgorithm = algorithm.parse().map_err(|why: String| {
         cdc_core::Error::configuration(format!(
-            "The configuration {name:?} is not supported: {why}"
+            "The configuration {:?} is not supported: {why}",
+            without_salt(name)
         ))
     })?;
     Ok(Some(Mask::Hash { algorithm, version, salt: salt.into() }))
 }
 
-/// `schema.table:column,column;...`: one list of expressions for `schema.table.column` a table.
-fn key_columns(value: &str) -> Result<Vec<Vec<JavaPattern>>> {
+/// The option's name for messages: whoever has salt and hashes can guess values.
+fn without_salt(name: &str) -> String {
+    match name.split_once(".with.salt.") {
+        Some((before, _)) => format!("{before}.with.salt.[hidden]"),
+        None => name.to_owned(),
+    }
+}
+
+/// `schema.table:column,column;...`: expressions for `schema.table.column`.
+fn key_columns(value: &str) -> Result<Vec<JavaPattern>> {
     const NAME: &str = "message.key.columns";
     let wrong = || {
         let why = format!(
@@ -62,25 +70,21 @@ fn key_columns(value: &str) -> Result<Vec<Vec<JavaPattern>>> {
         invalid(NAME, value, why)
             .remedy("write it as schema.table:column,column;other.table:column")
     };
-    let entries = value.split(';').filter(|entry| !entry.trim().is_empty());
-    entries
-        .map(|entry| {
-            let (table, columns) = entry.trim().split_once(':').ok_or_else(wrong)?;
-            if table.is_empty() || columns.contains(':') {
+    let mut keys = Vec::new();
+    for entry in value.split(';').map(str::trim).filter(|entry| !entry.is_empty()) {
+        let (table, columns) = entry.split_once(':').ok_or_else(wrong)?;
+        if table.is_empty() || columns.contains(':') {
+            return Err(wrong());
+        }
+        for column in columns.split(',').map(str::trim) {
+            if column.is_empty() {
                 return Err(wrong());
             }
-            columns
-                .split(',')
-                .map(|column| {
-                    let column = column.trim();
-                    if column.is_empty() {
-                        return Err(wrong());
-                    }
-                    JavaPattern::ignoring_case(NAME, &format!("{}.{column}", table.trim()))
-                })
-                .collect()
-        })
-        .collect()
+            let pattern = format!("{}.{column}", table.trim());
+            keys.push(JavaPattern::ignoring_case(NAME, &pattern)?);
+        }
+    }
+    Ok(keys)
 }
 
 #[cfg(test)]
@@ -103,15 +107,16 @@ mod tests {
         for name in ["column.mask.with.x.chars", "column.mask.hash.MD5", "column.include.list"] {
             assert_eq!(mask(name).unwrap(), None, "{name}");
         }
-        let error = mask("column.mask.hash.SHA3-256.with.salt.x").unwrap_err().to_string();
+        let error = mask("column.mask.hash.SHA3-256.with.salt.pepper").unwrap_err().to_string();
         assert!(error.contains("SHA3-256 MessageDigest not available"), "{error}");
+        assert!(!error.contains("pepper"), "{error}");
     }
 
     #[test]
-    fn keys_are_read_table_by_table() {
+    fn keys_are_read_as_expressions_for_columns() {
         let keys = key_columns("public.customers:name, id;(.*).orders:code;").unwrap();
-        assert_eq!((keys.len(), keys[0].len()), (2, 2));
-        assert!(keys[0][1].matches("PUBLIC.customers.ID").unwrap());
+        assert_eq!(keys.len(), 3);
+        assert!(keys[1].matches("PUBLIC.customers.ID").unwrap());
         for wrong in ["public.customers", "a:b:c", "a:", "a:b,,c", ":b"] {
             let error = key_columns(wrong).unwrap_err().to_string();
             assert!(error.contains("has an invalid format"), "{error}");

@@ -19,6 +19,7 @@ use crate::source::PostgresSource;
 impl FromProperties for PostgresSource {
     const CONNECTOR_CLASSES: &'static [&'static str] =
         &["io.debezium.connector.postgresql.PostgresConnector", "PostgresConnector", "Postgres"];
+    const CONNECTOR_NAME: &'static str = "postgresql";
 
     fn from_properties(properties: &Properties) -> Result<Self> {
         PostgresSource::from_properties(properties)

@@ -52,25 +52,12 @@ pub(crate) const REFUSED: &[(&str, &str)] = &[
         "leave it out: an offset that does not fit the slot is an error with its remedies",
     ),
     ("max.queue.size", "set max.queue.size.in.bytes: queues are bounded in bytes"),
-    ("queue.provider.type", "leave it out: queues are in memory"),
-    ("poll.dispatch.interval.ms", "leave it out: nothing polls"),
     ("query.fetch.size", "set snapshot.fetch.size"),
     ("connection.validation.timeout.ms", "leave it out: a connection has 15 s to be made"),
     (
         "executor.shutdown.timeout.ms",
         "set the time that a stop may take where the pipeline is built",
     ),
-    (
-        "retriable.restart.connector.wait.ms",
-        "leave it out: what can be tried again is, with growing pauses",
-    ),
-    ("guardrail.*", "leave it out: table.include.list says what is followed"),
-    (
-        "converters",
-        "leave it out: converters of columns are classes of Java's; the handling modes and transforms do most of it",
-    ),
-    ("post.processors", "leave it out: post processors are classes of Java's"),
-    ("internal.*", "leave it out: internal options are Debezium's own"),
 ];
 
 /// What `snapshot.mode` may say in the original and not here.

@@ -196,7 +196,7 @@ pub(crate) const SUPPORTED: &[Supported] = &[
         "snapshot.isolation.mode",
         "serializable",
         "repeatable_read",
-        "serializable or repeatable_read: rows are read in one REPEATABLE READ READ ONLY transaction, which shows no serialisation anomaly of its own",
+        "serializable or repeatable_read: rows are read in one REPEATABLE READ transaction, at one point of the log, as Debezium's are with a new slot",
     ),
     option(
         "snapshot.locking.mode",

@@ -117,6 +117,7 @@ fn values_that_do_not_describe_what_happens_are_refused() {
         ("skip.messages.without.change", "maybe", "true or false"),
     ] {
         let error = refused(&[(name, value)]);
+        let (name, _) = name.split_once(".with.salt.").unwrap_or((name, ""));
         assert!(error.contains(part) && error.contains(name), "{name}={value}: {error}");
     }
 }

@@ -1,5 +1,6 @@
 //! What is shown in the place of a column's text.
 
+use std::fmt;
 use std::sync::Arc;
 
 use cdc_core::value::Text;
@@ -8,7 +9,7 @@ use cdc_core::{DataType, Value, ValueRef};
 use super::hash::{HashAlgorithm, HashVersion, hash};
 
 /// How a column is made unreadable.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Mask {
     /// The same text whatever the value, NULL included (`column.mask.with.N.chars`).
     Fixed(Text),
@@ -54,6 +55,17 @@ impl Mask {
                 Some(Value::text(text.get(..end)?.to_owned()))
             }
             (Mask::Hash { .. } | Mask::Truncate(_), _) => None,
+        }
+    }
+}
+
+/// The salt is not shown.
+impl fmt::Debug for Mask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mask::Fixed(text) => write!(f, "Fixed({text:?})"),
+            Mask::Hash { algorithm, version, .. } => write!(f, "Hash({algorithm}, {version:?})"),
+            Mask::Truncate(length) => write!(f, "Truncate({length})"),
         }
     }
 }

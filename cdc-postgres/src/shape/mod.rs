@@ -54,6 +54,11 @@ impl Shaper {
         Shaper { rules, views: HashMap::new() }
     }
 
+    /// Whether there is anything to do.
+    pub(crate) fn has_rules(&self) -> bool {
+        self.rules.is_some()
+    }
+
     /// The event as it is shown; `None` when it is not.
     pub(crate) fn shape(
         &mut self,
@@ -108,7 +113,10 @@ impl View {
         let Some(table) = schema.table() else {
             return Ok(View::whole(schema));
         };
-        let configured = rules.key(table, schema);
+        let configured = rules.key(table, schema).map_err(|column| {
+            cdc_core::Error::configuration(format!("{table} has no column {column:?} for its key"))
+                .remedy("name the columns of the key as the table has them")
+        })?;
         let key: Vec<Arc<str>> = configured.clone().unwrap_or_else(|| {
             schema
                 .key()
@@ -122,18 +130,25 @@ impl View {
         let mut key_is_shown = true;
         for (index, field) in schema.fields().iter().enumerate() {
             let in_key = key.contains(&field.name);
+            let warn = |how: &str| {
+                if in_key {
+                    tracing::warn!(%table, column = %field.name, "a column of the key is {how}; the key of its records shows it");
+                }
+            };
             if !rules.shows(table, &field.name) {
                 key_is_shown &= !in_key;
+                warn("left out");
                 continue;
             }
-            let mut field = field.clone();
+            let mut shown = field.clone();
             let mask = rules.mask(table, &field.name, field.data_type()).cloned();
             if let Some(mask) = &mask {
                 key_is_shown &= !in_key;
-                mask_field(&mut field, mask);
+                warn("masked");
+                mask_field(&mut shown, mask);
             }
-            columns.push((index, mask.map(|mask| (mask, field.data_type().clone()))));
-            fields.push(field);
+            columns.push((index, mask.map(|mask| (mask, shown.data_type().clone()))));
+            fields.push(shown);
         }
         let is_masked = columns.iter().any(|(_, mask)| mask.is_some());
         if columns.len() == schema.fields().len() && !is_masked && configured.is_none() {

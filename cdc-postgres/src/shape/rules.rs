@@ -58,6 +58,15 @@ impl ShapeRules {
             && !self.exclude.iter().any(|set| set.contains(table, column, true))
     }
 
+    /// Whether a copy has to read a column: it is shown, or it is of a key.
+    pub(crate) fn reads(&self, table: &TableId, schema: &Schema, column: &str) -> bool {
+        let is = |name: &Arc<str>| **name == *column;
+        let own = || schema.key().iter().filter_map(|&at| schema.field(at)).any(|f| is(&f.name));
+        self.shows(table, column)
+            || own()
+            || self.key(table, schema).is_ok_and(|key| key.is_some_and(|key| key.iter().any(is)))
+    }
+
     /// How a column is masked. Where several rules name it the one holds that shows least: a fixed text, then a hash, then
     /// the beginning of the value.
     pub(super) fn mask(
@@ -86,24 +95,36 @@ impl ShapeRules {
         Some(found)
     }
 
-    /// The columns of the key that is configured for a table, where they are there.
-    pub(super) fn key(&self, table: &TableId, schema: &Schema) -> Option<Vec<Arc<str>>> {
+    /// The columns of the key that is configured for a table.
+    ///
+    /// # Errors
+    /// The name of a column that the table does not have.
+    pub(super) fn key(
+        &self,
+        table: &TableId,
+        schema: &Schema,
+    ) -> Result<Option<Vec<Arc<str>>>, String> {
         let names = || schema.fields().iter().map(|field| &field.name);
-        self.keys.iter().find_map(|key| match key {
-            KeyColumns::Named { table: of, columns } => (of == table).then(|| {
-                columns
-                    .iter()
-                    .filter_map(|column| names().find(|name| ***name == **column))
-                    .cloned()
-                    .collect()
-            }),
-            KeyColumns::Expressions(list) => {
-                let found: Vec<Arc<str>> = names()
-                    .filter(|name| any_of(list, &format!("{table}.{name}"), false))
-                    .cloned()
-                    .collect();
-                (!found.is_empty()).then_some(found)
+        for key in &self.keys {
+            match key {
+                KeyColumns::Named { table: of, columns } if of == table => {
+                    let mut found = Vec::with_capacity(columns.len());
+                    for column in columns {
+                        let name = names().find(|name| ***name == **column);
+                        found.push(Arc::clone(name.ok_or_else(|| column.clone())?));
+                    }
+                    return Ok(Some(found));
+                }
+                KeyColumns::Named { .. } => {}
+                KeyColumns::Expressions(list) => {
+                    let is_key = |name: &&Arc<str>| any_of(list, &format!("{table}.{name}"), false);
+                    let found: Vec<Arc<str>> = names().filter(is_key).cloned().collect();
+                    if !found.is_empty() {
+                        return Ok(Some(found));
+                    }
+                }
             }
-        })
+        }
+        Ok(None)
     }
 }

@@ -155,3 +155,50 @@ fn updates_that_change_nothing_that_is_shown_are_left_out() {
     let key = Change::update(Some(key_only(&schema, 1)), full(1, "b"));
     assert!(shaped(rules, key).is_some());
 }
+
+#[test]
+fn a_masked_column_is_a_column_like_any_other_in_connect() {
+    let mut field = Field::optional("e-mail", DataType::TEXT);
+    field.comment = Some("where to".into());
+    let schema =
+        Schema::builder().table(TableId::new("public", "customers")).field(field).build().unwrap();
+    let rules =
+        ShapeRules { masks: vec![(set("*.*.*"), Mask::Truncate(7))], ..ShapeRules::default() };
+    let row = Row::new(Arc::clone(&schema), vec![Value::Null]).unwrap();
+    let event = shaped(rules, Change::create(row)).unwrap();
+    let profile = cdc_core::connect::ConnectProfile::builder()
+        .property("include.schema.comments", "true")
+        .unwrap()
+        .property("field.name.adjustment.mode", "avro")
+        .unwrap()
+        .build();
+    let view = profile.view(event.after().unwrap().schema()).unwrap();
+    let field = view.field("e_mail").unwrap();
+    let attributes = field.schema().attributes();
+    assert_eq!(attributes.doc.as_deref(), Some("where to"));
+    assert_eq!(attributes.parameters, [("truncateLength".into(), "7".into())]);
+}
+
+#[test]
+fn a_key_of_a_column_that_is_not_there_is_refused() {
+    let rules = ShapeRules {
+        keys: vec![KeyColumns::Named {
+            table: TableId::new("public", "customers"),
+            columns: vec!["nmae".into()],
+        }],
+        ..ShapeRules::default()
+    };
+    let change = Change::create(row(&customers(), 1, "Sally".into()));
+    let error = Shaper::new(&Arc::new(rules)).shape(event(change)).unwrap_err().to_string();
+    assert!(error.contains("public.customers has no column \"nmae\""), "{error}");
+}
+
+#[test]
+fn a_salt_is_not_shown() {
+    let mask = Mask::Hash {
+        algorithm: HashAlgorithm::Sha256,
+        version: HashVersion::Bytes,
+        salt: "pepper".into(),
+    };
+    assert_eq!(format!("{mask:?}"), "Hash(SHA-256, Bytes)");
+}

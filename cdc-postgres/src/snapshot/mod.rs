@@ -38,7 +38,10 @@ pub(crate) enum Kind<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct SnapshotTable {
     pub(crate) id: Arc<TableId>,
+    /// The columns that are read.
     pub(crate) schema: Arc<Schema>,
+    /// All columns, as the log will have them.
+    pub(crate) whole: Arc<Schema>,
     pub(crate) types: Vec<ColumnType>,
     /// The COPY statement.
     statement: String,
@@ -59,7 +62,7 @@ impl SnapshotReader {
     /// Opens the transaction, locks the tables, and looks at their columns.
     ///
     /// # Errors
-    /// [`PostgresError::TableRewritten`] when a table was rewritten or truncated since the snapshot, which therefore
+    /// [`PostgresError::TableRewritten`] when a table was rewritten, truncated or altered since the snapshot, which therefore
     /// does not show it as it was.
     pub(crate) async fn open(
         options: &Options,
@@ -91,7 +94,7 @@ impl SnapshotReader {
         let tables = match kind {
             // The snapshot is no older than the locks, so that its catalog is the present one.
             Kind::Own => describe_all(&client, published, options).await?,
-            Kind::Exported(_) => describe_beside(options, published).await?,
+            Kind::Exported(_) => describe_beside(&client, options, published).await?,
         };
         Ok(SnapshotReader { client, tables, shows, next_xid })
     }
@@ -193,7 +196,10 @@ const BESIDE_LIMIT: &str = "1s";
 /// Columns and types as they are now, which an older snapshot does not show: asked in a session of its own. Somebody's ALTER
 /// TABLE may wait for our locks and make that session wait in its turn; nobody would see that deadlock, so it gives up soon,
 /// and the copy begins with a snapshot of its own.
+///
+/// Where the columns have changed since that older snapshot, the copy begins with one of its own too.
 async fn describe_beside(
+    snapshot: &SqlClient,
     options: &Options,
     published: &[PublishedTable],
 ) -> Result<Vec<SnapshotTable>, PostgresError> {
@@ -202,7 +208,9 @@ async fn describe_beside(
         .batch_execute(&format!("SET lock_timeout = '{BESIDE_LIMIT}'"))
         .await
         .map_err(failed(&client, "opening the snapshot"))?;
-    match (describe_all(&client, published, options).await, published.first()) {
+    let described = describe_all(&client, published, options).await;
+    rewritten::check_columns(snapshot, &client, published).await?;
+    match (described, published.first()) {
         (Err(error), Some(table)) if error.sqlstate() == Some("55P03") => {
             Err(PostgresError::TableRewritten { table: table.id.clone() })
         }
@@ -255,13 +263,25 @@ async fn describe(
     let keys = [&catalog.key, &catalog.unique];
     let key = keys.into_iter().find(|key| !key.is_empty() && key.iter().all(has));
     let key = key.cloned().unwrap_or_default();
-    let (schema, column_types) = schema_of(&table.id, &columns, &key, &catalog, types)
-        .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })?;
+    let described = |columns: &[NamedType]| {
+        schema_of(&table.id, columns, &key, &catalog, types)
+            .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })
+    };
+    let (whole, mut column_types) = described(&columns)?;
+    let mut schema = Arc::clone(&whole);
+    let mut read = columns;
+    // What nobody sees is not read.
+    let all = read.len();
+    read.retain(|column| options.shape.reads(&table.id, &whole, &column.name));
+    if read.len() < all {
+        (schema, column_types) = described(&read)?;
+    }
     Ok(SnapshotTable {
         id: Arc::new(table.id.clone()),
         schema,
+        whole,
         types: column_types,
-        statement: copy_statement(table, &columns),
+        statement: copy_statement(table, &read),
     })
 }
 

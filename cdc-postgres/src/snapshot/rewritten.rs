@@ -1,8 +1,13 @@
-//! Tables that were rewritten or truncated between the snapshot and its read.
+//! Tables that were rewritten, truncated or altered between the snapshot and its read.
 //!
 //! TRUNCATE and rewrites (ALTER TABLE, CLUSTER, VACUUM FULL) are not safe under MVCC: a snapshot from before then reads no
 //! rows, without an error. The snapshot's own view of the catalog has the old file, the lock that is held shows the
 //! present one.
+//!
+//! Columns that came since would be announced too early: a target that has a column already could not give its default to
+//! rows that the log brings from before the column was added.
+
+use std::collections::HashMap;
 
 use cdc_pgconn::SqlClient;
 
@@ -35,4 +40,37 @@ pub(super) async fn check(
         Some(table) => Err(PostgresError::TableRewritten { table: table.id.clone() }),
         None => Ok(()),
     }
+}
+
+/// Fails when the columns that the snapshot sees are not those that another session sees now. The tables must be locked.
+pub(super) async fn check_columns(
+    snapshot: &SqlClient,
+    now: &SqlClient,
+    tables: &[PublishedTable],
+) -> Result<(), PostgresError> {
+    let (then, now) = (columns(snapshot, tables).await?, columns(now, tables).await?);
+    let altered = tables.iter().find(|table| then.get(&table.oid) != now.get(&table.oid));
+    match altered {
+        Some(table) => Err(PostgresError::TableRewritten { table: table.id.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// Names and types of the columns of each table, as text.
+async fn columns(
+    client: &SqlClient,
+    tables: &[PublishedTable],
+) -> Result<HashMap<u32, String>, PostgresError> {
+    let oids: Vec<u32> = tables.iter().map(|table| table.oid).collect();
+    let rows = client
+        .query(
+            "SELECT attrelid, array_agg((attnum, attname, atttypid, atttypmod) ORDER BY attnum)::text AS columns \
+             FROM pg_attribute WHERE attrelid = ANY($1) AND attnum > 0 AND NOT attisdropped GROUP BY attrelid",
+            &[&oids],
+        )
+        .await
+        .map_err(failed(client, "looking for altered tables"))?;
+    rows.iter()
+        .map(|row| Ok((get(client, row, "attrelid")?, get(client, row, "columns")?)))
+        .collect()
 }

@@ -6,6 +6,7 @@
 
 mod array;
 mod binary;
+mod cell;
 mod datetime;
 mod default;
 mod interval;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use cdc_core::value::Text;
 use cdc_core::{DataType, NetworkType, ValueType};
 
+pub(crate) use cell::append;
 pub(crate) use default::constant_default;
 pub use parse::parse_any;
 pub(crate) use parse::{ValueError, parse};

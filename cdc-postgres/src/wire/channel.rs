@@ -1,12 +1,15 @@
 //! Reading and writing messages on a stream.
 
+use std::future::Future;
 use std::io;
+use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use cdc_pgconn::{ConnectError, ServerError, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::frames::{Frame, FrameBuffer};
+use super::pace::{Pace, Wait};
 
 /// A stream with its buffers. What a cancelled call had read or had still to write stays in them.
 #[derive(Debug)]
@@ -16,21 +19,72 @@ pub(super) struct Channel {
     /// Bytes to send; the front may be a part of a message.
     pub(super) out: BytesMut,
     pub(super) target: String,
+    pace: Pace,
+    /// The low-water mark that the stream has.
+    mark: u32,
 }
 
 impl Channel {
     pub(super) fn new(stream: Stream, target: String) -> Self {
-        Self { stream, frames: FrameBuffer::new(), out: BytesMut::new(), target }
+        let (frames, out) = (FrameBuffer::new(), BytesMut::new());
+        Self { stream, frames, out, target, pace: Pace::off(), mark: 1 }
     }
 
-    /// Reads once, as much as there is. Cancel-safe.
+    /// From here on a backlog is read in large pieces.
+    pub(super) fn pace(&mut self) {
+        self.pace = Pace::on(self.stream.set_low_water(1).is_ok());
+    }
+
+    /// From here on every byte is read at once.
+    pub(super) fn hurry(&mut self) -> Result<(), ConnectError> {
+        self.pace = Pace::off();
+        self.set_mark()
+    }
+
+    fn set_mark(&mut self) -> Result<(), ConnectError> {
+        let mark = self.pace.mark(Instant::now());
+        if mark != self.mark {
+            self.stream.set_low_water(mark).map_err(|error| self.broken(error))?;
+            self.mark = mark;
+        }
+        Ok(())
+    }
+
+    /// Reads once, as much as there is, when it is time to. Cancel-safe.
     pub(super) async fn fill(&mut self) -> Result<(), ConnectError> {
-        match self.stream.read_buf(self.frames.space()).await {
+        let read = loop {
+            match self.pace.wait(Instant::now()) {
+                Wait::Data => break self.stream.read_buf(self.frames.space()).await,
+                Wait::Pause(until) => {
+                    pause(until).await;
+                    break self.stream.read_buf(self.frames.space()).await;
+                }
+                Wait::Mark(until) => {
+                    self.set_mark()?;
+                    if self.mark == 1 {
+                        // The time is up: whatever is there, or the first byte that comes.
+                        break self.stream.read_buf(self.frames.space()).await;
+                    }
+                    let read = self.stream.read_buf(self.frames.space());
+                    if let Some(read) = before(until, read).await {
+                        break read;
+                    }
+                }
+            }
+        };
+        match read {
             Ok(0) => Err(self.broken(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "the server closed the connection",
             ))),
-            Ok(_) => Ok(()),
+            Ok(bytes) => {
+                self.pace.note(bytes, Instant::now());
+                // Whoever waits for the socket otherwise, as `flush` over TLS may, must not wait for the mark.
+                if self.pace.wait(Instant::now()) == Wait::Data {
+                    self.set_mark()?;
+                }
+                Ok(())
+            }
             Err(error) => Err(self.broken(error)),
         }
     }
@@ -38,6 +92,11 @@ impl Channel {
     /// The next message, or `None` if it is not there whole.
     pub(super) fn take(&mut self) -> Result<Option<Frame>, ConnectError> {
         self.frames.next_frame().map_err(|error| self.unexpected(error.to_string()))
+    }
+
+    /// All whole messages of a kind at the front, with their headers.
+    pub(super) fn take_run(&mut self, kind: u8) -> Result<Bytes, ConnectError> {
+        self.frames.take_run(kind).map_err(|error| self.unexpected(error.to_string()))
     }
 
     /// Waits for the next message that is not a notice or a changed parameter. Cancel-safe.
@@ -65,6 +124,7 @@ impl Channel {
 
     /// Says goodbye and waits until the server has closed: its slot is free then.
     pub(super) async fn close(&mut self) -> Result<(), ConnectError> {
+        self.hurry()?;
         postgres_protocol::message::frontend::terminate(&mut self.out);
         self.flush().await?;
         loop {
@@ -89,6 +149,20 @@ impl Channel {
 
     pub(super) fn reported(&self, body: &[u8]) -> ConnectError {
         ConnectError::from_server(self.target.as_str(), ServerError::parse(body))
+    }
+}
+
+/// What comes before a time; `None` when it has passed.
+async fn before<T>(until: Instant, future: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout_at(until.into(), future).await.ok()
+}
+
+/// A pause shorter than the runtime's clock can make: a thread of its own sleeps.
+async fn pause(until: Instant) {
+    let left = until.saturating_duration_since(Instant::now());
+    if left > Duration::ZERO {
+        // It fails only where the runtime ends.
+        let _ = tokio::task::spawn_blocking(move || std::thread::sleep(left)).await;
     }
 }
 

@@ -92,6 +92,34 @@ pub fn start_replication(slot: &str, from: Lsn, options: &[(String, String)]) ->
     format!("START_REPLICATION SLOT {} LOGICAL {from}{list}", quote_name(slot))
 }
 
+/// The options with which the source reads from a server of this version (`server_version_num`).
+///
+/// From PostgreSQL 14 on large transactions are sent while they are in progress, unless that is turned off: a server that
+/// keeps them until their commit is one and a half times slower.
+///
+/// ```
+/// use cdc_postgres::wire::command::source_options;
+///
+/// let options = source_options(150_018, &["shop"], true);
+/// assert!(options.contains(&("streaming".to_owned(), "on".to_owned())));
+/// ```
+pub fn source_options(
+    server_version: u32,
+    publications: &[&str],
+    in_progress: bool,
+) -> Vec<(String, String)> {
+    let knows = server_version >= 140_000;
+    let streams = knows && in_progress;
+    let mut options = pgoutput_options(if streams { 2 } else { 1 }, publications);
+    if knows {
+        options.push(("messages".to_owned(), "true".to_owned()));
+    }
+    if streams {
+        options.push(("streaming".to_owned(), "on".to_owned()));
+    }
+    options
+}
+
 /// The two options that pgoutput needs; others (`messages`, `streaming`, ...) are added by the caller.
 pub fn pgoutput_options(proto_version: u32, publications: &[&str]) -> Vec<(String, String)> {
     let publications: Vec<_> = publications.iter().map(|name| quote_name(name)).collect();

@@ -3,7 +3,9 @@
 use cdc_pgconn::{ConnectError, Stream};
 use postgres_protocol::message::frontend;
 
+use super::block::LogBlock;
 use super::connection::ReplicationConnection;
+use super::frames::Frame;
 use super::replication::{ReplicationMessage, StandbyStatus, now};
 
 /// A running replication stream: the log comes, status updates go.
@@ -17,8 +19,18 @@ pub struct CopyBoth {
 }
 
 impl CopyBoth {
-    pub(super) fn new(connection: ReplicationConnection) -> Self {
+    pub(super) fn new(mut connection: ReplicationConnection) -> Self {
+        connection.channel().pace();
         Self { connection, ended: false }
+    }
+
+    /// Turns off what makes a backlog fast: every byte is read as soon as it comes, which costs the server a wake-up a
+    /// message. For comparisons.
+    ///
+    /// # Errors
+    /// A broken connection.
+    pub fn read_at_once(&mut self) -> Result<(), ConnectError> {
+        self.connection.channel().hurry()
     }
 
     /// Waits until at least one message is there and gives all that came with it; `None` when the server has
@@ -36,6 +48,45 @@ impl CopyBoth {
             self.connection.channel().fill().await?;
         }
         Ok(Some(Messages { stream: self }))
+    }
+
+    /// Waits for messages and gives all that came with them as one block; `None` when the server has ended the stream.
+    ///
+    /// Cancel-safe: what was read stays.
+    ///
+    /// # Errors
+    /// A broken connection, and what the server reports, after the messages before it.
+    pub async fn read_block(&mut self) -> Result<Option<LogBlock>, ConnectError> {
+        while !self.ended {
+            let channel = self.connection.channel();
+            let block = channel.take_run(b'd')?;
+            if !block.is_empty() {
+                return Ok(Some(LogBlock::new(block)));
+            }
+            match channel.take()? {
+                Some(frame) => self.take_other(&frame)?,
+                None => channel.fill().await?,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes a message that is not CopyData.
+    fn take_other(&mut self, frame: &Frame) -> Result<(), ConnectError> {
+        match frame.kind {
+            b'N' | b'S' => {}
+            // A server that shuts down sends only the second, and closes.
+            b'c' | b'C' => self.ended = true,
+            b'E' => {
+                self.ended = true;
+                return Err(self.connection.channel().reported(&frame.body));
+            }
+            other => {
+                let reason = format!("message 0x{other:02x} in the stream");
+                return Err(self.connection.channel().unexpected(reason));
+            }
+        }
+        Ok(())
     }
 
     /// Tells the server how far this side has come.
@@ -69,6 +120,7 @@ impl CopyBoth {
     /// A broken connection, or what the server reports.
     pub async fn finish(mut self) -> Result<ReplicationConnection, ConnectError> {
         let channel = self.connection.channel();
+        channel.hurry()?;
         frontend::copy_done(&mut channel.out);
         channel.flush().await?;
         self.connection.finish_copy().await?;
@@ -79,20 +131,12 @@ impl CopyBoth {
         while !self.ended {
             let channel = self.connection.channel();
             let Some(frame) = channel.take()? else { break };
-            match frame.kind {
-                b'd' => {
-                    return ReplicationMessage::parse(frame.body)
-                        .map(Some)
-                        .map_err(|error| channel.unexpected(error.to_string()));
-                }
-                b'N' | b'S' => {}
-                b'E' => return Err(channel.reported(&frame.body)),
-                // A server that shuts down sends only the second, and closes.
-                b'c' | b'C' => self.ended = true,
-                other => {
-                    return Err(channel.unexpected(format!("message 0x{other:02x} in the stream")));
-                }
+            if frame.kind == b'd' {
+                return ReplicationMessage::parse(frame.body)
+                    .map(Some)
+                    .map_err(|error| channel.unexpected(error.to_string()));
             }
+            self.take_other(&frame)?;
         }
         Ok(None)
     }

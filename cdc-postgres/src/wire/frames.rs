@@ -98,17 +98,39 @@ impl FrameBuffer {
         Ok(Some(Frame { kind, body }))
     }
 
+    /// Takes all whole messages of one kind that stand at the front, with their headers; empty where there are none.
+    ///
+    /// # Errors
+    /// [`FrameError`] for an impossible length at the front; the stream cannot be read any further.
+    pub fn take_run(&mut self, kind: u8) -> Result<Bytes, FrameError> {
+        let mut end = 0;
+        loop {
+            match header_of(self.buffer.get(end..).unwrap_or_default()) {
+                Ok(Some((found, total))) if found == kind && self.buffer.len() - end >= total => {
+                    end += total;
+                }
+                Err(error) if end == 0 => return Err(error),
+                // What comes behind is looked at when it is at the front.
+                _ => return Ok(self.buffer.split_to(end).freeze()),
+            }
+        }
+    }
+
     /// Type and whole size of the message at the front.
     fn header(&self) -> Result<Option<(u8, usize)>, FrameError> {
-        let Some(&[kind, a, b, c, d]) = self.buffer.first_chunk::<HEADER>() else {
-            return Ok(None);
-        };
-        let length = u32::from_be_bytes([a, b, c, d]);
-        match usize::try_from(length) {
-            // The length counts itself, not the type byte.
-            Ok(size) if (4..=MAX_LENGTH).contains(&size) => Ok(Some((kind, size + 1))),
-            _ => Err(FrameError { kind, length }),
-        }
+        header_of(&self.buffer)
+    }
+}
+
+fn header_of(bytes: &[u8]) -> Result<Option<(u8, usize)>, FrameError> {
+    let Some(&[kind, a, b, c, d]) = bytes.first_chunk::<HEADER>() else {
+        return Ok(None);
+    };
+    let length = u32::from_be_bytes([a, b, c, d]);
+    match usize::try_from(length) {
+        // The length counts itself, not the type byte.
+        Ok(size) if (4..=MAX_LENGTH).contains(&size) => Ok(Some((kind, size + 1))),
+        _ => Err(FrameError { kind, length }),
     }
 }
 
@@ -137,6 +159,22 @@ mod tests {
         let mut frames = FrameBuffer::new();
         frames.space().extend_from_slice(b"d\x3f\xff\xff\xff");
         assert!(frames.space().capacity() <= 2 * MAX_GROWTH);
+    }
+
+    #[test]
+    fn a_run_ends_at_another_kind_and_at_a_message_that_is_not_whole() {
+        let mut frames = FrameBuffer::new();
+        let (one, two) = (frame(b'd', b"one"), frame(b'd', b"two"));
+        let cut = &two[..two.len() - 1];
+        let bytes = [&one[..], &two, &frame(b'E', b"x"), &one, cut].concat();
+        frames.space().extend_from_slice(&bytes);
+        assert_eq!(frames.take_run(b'd').unwrap(), [&one[..], &two].concat());
+        assert_eq!(frames.take_run(b'd').unwrap(), "");
+        assert_eq!(frames.next_frame().unwrap().unwrap().kind, b'E');
+        assert_eq!(frames.take_run(b'd').unwrap(), one);
+        assert_eq!(frames.take_run(b'd').unwrap(), "");
+        frames.space().extend_from_slice(&two[two.len() - 1..]);
+        assert_eq!(frames.take_run(b'd').unwrap(), two);
     }
 
     #[test]

@@ -27,10 +27,12 @@
 //! # }
 //! ```
 
+pub mod block;
 mod channel;
 pub mod command;
 pub mod connection;
 pub mod copy_both;
 pub mod frames;
 mod login;
+mod pace;
 pub mod replication;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use cdc_core::{Batch, TableId};
 use tokio::time::Instant;
 
@@ -12,14 +13,19 @@ use crate::catalog::{columns, publications, server, types::TypeCatalog};
 use crate::decode::Decoder;
 use crate::error::PostgresError;
 use crate::lsn::Lsn;
-use crate::pgoutput::{self, Message};
+use crate::pgoutput::{self, Begin, Commit, Message, StreamCommit};
 use crate::position::Point;
 use crate::relations::{Relation, Relations};
 use crate::stream::{Chunk, LogStream};
-use crate::wire::replication::ReplicationMessage;
+use crate::streamed::Streamed;
+use crate::wire::block::LogMessage;
+use crate::wire::replication::CopyDataError;
 
 /// Idle positions are sent, and the publications looked at, at most this often.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What ends a block of a transaction in progress.
+const STREAM_STOP: u8 = b'E';
 
 /// How long what the log says may be hidden from the catalog.
 const SEEN_LATE: Duration = Duration::from_millis(250);
@@ -28,6 +34,7 @@ const SEEN_LATE: Duration = Duration::from_millis(250);
 struct Following {
     decoder: Decoder,
     batch: BatchBuilder,
+    streamed: Streamed,
     types: TypeCatalog,
     /// Behind the last batch that was sent.
     sent: Point,
@@ -48,6 +55,7 @@ impl Worker {
         let mut state = Following {
             decoder,
             batch: BatchBuilder::new(self.options.limits.apply(self.held.context.limits)),
+            streamed: Streamed::new(self.options.spill.clone()),
             types: TypeCatalog::default(),
             sent: self.position.point(),
             looked_at: None,
@@ -99,18 +107,88 @@ impl Worker {
     }
 
     async fn take(&mut self, state: &mut Following, chunk: Chunk) -> Result<(), PostgresError> {
-        for message in chunk.messages {
-            match message {
-                ReplicationMessage::Keepalive { end, .. } => state.decoder.advance(end),
-                ReplicationMessage::XLogData { start, data, .. } => {
-                    let message = pgoutput::decode(data, false)
-                        .map_err(|source| PostgresError::Decode { position: start, source })?;
-                    self.take_message(state, message, start).await?;
+        let owner = chunk.block.bytes();
+        for message in chunk.block.messages() {
+            match message.map_err(|error| self.unreadable(state, &error))? {
+                LogMessage::XLogData { start, data } if state.streamed.is_inside() => {
+                    if data.first() == Some(&STREAM_STOP) {
+                        state.streamed.stop();
+                    } else {
+                        state.streamed.add(start, data)?;
+                    }
+                    continue;
                 }
+                LogMessage::XLogData { start, data } => {
+                    if self.take_data(state, data, owner, start).await? {
+                        // Tables join between transactions.
+                        continue;
+                    }
+                }
+                LogMessage::Keepalive { end, .. } => state.decoder.advance(end),
             }
             self.join_waiting(state).await?;
         }
-        Ok(())
+        state.decoder.seal();
+        if let Some(time) = state.decoder.position().last.commit_time_us {
+            self.held.context.progress.set_last_commit(time);
+        }
+        state.streamed.spill().await
+    }
+
+    /// Takes a message of the output plugin, a part of `owner`; whether it was one of a row.
+    async fn take_data(
+        &mut self,
+        state: &mut Following,
+        data: &[u8],
+        owner: &Bytes,
+        at: Lsn,
+    ) -> Result<bool, PostgresError> {
+        if state.take_row(data, owner, at, false)? {
+            if state.batch.is_full() {
+                self.flush(state).await?;
+            }
+            return Ok(true);
+        }
+        match decode(data, owner, at, false)? {
+            Message::StreamStart(start) => state.streamed.start(start.xid, at)?,
+            Message::StreamAbort(abort) => state.streamed.abort(abort.xid, abort.subxid)?,
+            Message::StreamCommit(commit) => self.replay(state, commit, at).await?,
+            message => self.take_message(state, message, at).await?,
+        }
+        Ok(false)
+    }
+
+    /// Decodes a transaction that was sent before it was committed.
+    async fn replay(
+        &mut self,
+        state: &mut Following,
+        commit: StreamCommit,
+        at: Lsn,
+    ) -> Result<(), PostgresError> {
+        let StreamCommit { xid, commit_lsn, end_lsn, commit_time } = commit;
+        let mut replay = state.streamed.commit(xid);
+        let begin = Begin { final_lsn: commit_lsn, commit_time, xid };
+        self.take_message(state, Message::Begin(begin), at).await?;
+        while let Some(block) = replay.next().await? {
+            for message in block.messages() {
+                let message = message.map_err(|error| self.unreadable(state, &error))?;
+                let LogMessage::XLogData { start, data } = message else { continue };
+                if !state.take_row(data, block.bytes(), start, true)? {
+                    let message = decode(data, block.bytes(), start, true)?;
+                    self.take_message(state, message, start).await?;
+                } else if state.batch.is_full() {
+                    self.flush(state).await?;
+                }
+            }
+            state.decoder.seal();
+        }
+        let commit = Commit { commit_lsn, end_lsn, commit_time };
+        self.take_message(state, Message::Commit(commit), at).await
+    }
+
+    fn unreadable(&self, state: &Following, error: &CopyDataError) -> PostgresError {
+        let position = state.decoder.position().end;
+        PostgresError::Log { position, reason: error.to_string() }
     }
 
     async fn take_message(
@@ -131,21 +209,8 @@ impl Worker {
             }
             _ => {}
         }
-        let ends_transaction = matches!(message, Message::Commit(_));
         let batch = &mut state.batch;
-        let shaper = &mut self.shaper;
-        let mut failed = None;
-        state.decoder.decode(message, at, &mut |event| match shaper.shape(event) {
-            Ok(Some(event)) => batch.push(event),
-            Ok(None) => {}
-            Err(error) => failed = Some(error),
-        })?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        if ends_transaction && let Some(time) = state.decoder.position().last.commit_time_us {
-            self.held.context.progress.set_last_commit(time);
-        }
+        state.decoder.decode(message, at, &mut |event, size| batch.push_sized(event, size))?;
         if state.batch.is_full() {
             self.flush(state).await?;
         }
@@ -154,6 +219,12 @@ impl Worker {
 
     /// Sends what has come so far.
     async fn flush(&mut self, state: &mut Following) -> Result<(), PostgresError> {
+        // Rows have values when they are sealed, and are shown as they are to be only then.
+        state.decoder.seal();
+        state.batch.shape(&mut self.shaper)?;
+        if state.batch.is_empty() {
+            return Ok(());
+        }
         // From PostgreSQL 18 on a publication that is gone is no error of the server: nothing comes any more.
         if self.held.sql.server_version() >= 180_000 && state.next_look() <= Instant::now() {
             self.look(state).await?;
@@ -243,7 +314,27 @@ impl Worker {
     }
 }
 
+/// Decodes a message that is a part of `owner`.
+fn decode(data: &[u8], owner: &Bytes, at: Lsn, in_stream: bool) -> Result<Message, PostgresError> {
+    pgoutput::decode(owner.slice_ref(data), in_stream)
+        .map_err(|source| PostgresError::Decode { position: at, source })
+}
+
 impl Following {
+    /// Takes the change of a row; `false` where the message is another one.
+    #[inline]
+    fn take_row(
+        &mut self,
+        data: &[u8],
+        owner: &Bytes,
+        at: Lsn,
+        in_stream: bool,
+    ) -> Result<bool, PostgresError> {
+        let batch = &mut self.batch;
+        let mut out = |event, size| batch.push_sized(event, size);
+        self.decoder.change(data, in_stream, owner, at, &mut out)
+    }
+
     /// There is a later position and no event that would carry it.
     fn wants_idle(&self) -> bool {
         self.batch.is_empty()

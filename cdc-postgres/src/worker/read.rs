@@ -35,7 +35,7 @@ impl Worker {
         let mut rows = SnapshotEvents::new(self, &reader);
         let mut batch = BatchBuilder::new(self.read_limits());
         for table in &reader.tables {
-            self.relations.announce(&table.id, &table.schema);
+            self.relations.announce(&table.id, &table.whole);
             let announced = rows.of_table(table, Change::table(Arc::clone(&table.schema)));
             self.push(&mut batch, announced)?;
             if emptied {
@@ -99,7 +99,7 @@ impl Worker {
         let rows = SnapshotEvents::new(self, &reader);
         let mut batch = BatchBuilder::new(self.read_limits());
         for table in &reader.tables {
-            self.relations.announce(&table.id, &table.schema);
+            self.relations.announce(&table.id, &table.whole);
             let announced = rows.of_table(table, Change::table(Arc::clone(&table.schema)));
             self.push(&mut batch, announced)?;
         }

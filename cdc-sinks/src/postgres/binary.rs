@@ -58,7 +58,7 @@ fn out_of_range(what: &str) -> String {
 
 /// Appends a `numeric` with its length in front.
 pub(super) fn put_numeric(out: &mut BytesMut, decimal: &Decimal) -> Result<(), String> {
-    if let Some((unscaled, scale @ 0..=18)) = decimal.as_i64() {
+    if let Some((unscaled, scale @ 0..=18)) = decimal.to_small() {
         put_small(out, unscaled, u8::try_from(scale).unwrap_or(0));
         return Ok(());
     }

@@ -98,11 +98,11 @@ fn start(connector: &Connector, sink: &Noted, store: &Arc<MemoryOffsetStore>) ->
         .spawn()
 }
 
-/// Twenty inserts, the fifth of which gets another key: 21 events with an update before them, `done` after them.
+/// More than sockets hold: twenty inserts of a megabyte each, the fifth of which gets another key: 21 events with an update before them, `done` after them.
 async fn one_transaction(connector: &Connector) {
     let mut statements = String::from("BEGIN;");
     for id in 1..=20 {
-        statements.push_str(&format!("INSERT INTO orders VALUES ({id}, repeat('x', 200));"));
+        statements.push_str(&format!("INSERT INTO orders VALUES ({id}, repeat('x', 1000000));"));
         if id == 5 {
             statements.push_str("UPDATE orders SET id = 105 WHERE id = 5;");
         }

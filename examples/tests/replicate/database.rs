@@ -106,6 +106,14 @@ impl Database {
         .unwrap()
     }
 
+    /// All rows of a table as text.
+    async fn rows(&self, table: &str, columns: &[String]) -> Vec<String> {
+        let row = columns.iter().map(|c| format!("{c}::text")).collect::<Vec<_>>().join(", ");
+        let query = format!("SELECT ROW({row})::text FROM {table}");
+        let rows = self.sql.query(&query, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
     /// Panics where this database's tables and rows are not those of the other.
     pub(crate) async fn assert_copied_to(&self, target: &Database) {
         let tables = self.tables().await;
@@ -119,13 +127,20 @@ impl Database {
         for table in tables {
             let columns = self.columns(&table).await;
             assert_eq!(columns, target.columns(&table).await, "columns of {table}");
-            assert_eq!(
-                self.digest(&table, &columns).await,
-                target.digest(&table, &columns).await,
-                "rows of {table} in {} and {}",
-                self.name,
-                target.name
-            );
+            if self.digest(&table, &columns).await != target.digest(&table, &columns).await {
+                let (ours, theirs) =
+                    (self.rows(&table, &columns).await, target.rows(&table, &columns).await);
+                let only = |here: &[String], there: &[String]| -> Vec<String> {
+                    here.iter().filter(|row| !there.contains(row)).take(5).cloned().collect()
+                };
+                panic!(
+                    "rows of {table} ({columns:?}) differ; only in {}: {:#?}, only in {}: {:#?}",
+                    self.name,
+                    only(&ours, &theirs),
+                    target.name,
+                    only(&theirs, &ours)
+                );
+            }
         }
     }
 

@@ -3,20 +3,24 @@
 use std::{path::Path, sync::atomic::Ordering, time::Duration};
 
 use cdc_core::{Handle, Pipeline, status::Phase};
-use cdc_postgres::PostgresSource;
+use cdc_postgres::{PostgresSource, PostgresSourceBuilder};
 use cdc_sinks::SqliteSink;
 use tokio::sync::watch;
 
 use super::report::Progress;
 use crate::{Failure, Result};
 
-const PIPELINE: &str = "demo";
+pub(super) const PIPELINE: &str = "demo";
 
-fn source(url: &str) -> Result<PostgresSource> {
-    PostgresSource::builder(url).tables(["shop.*"]).build().map_err(failed)
+pub(super) fn source(url: &str) -> cdc_core::Result<PostgresSourceBuilder> {
+    Ok(PostgresSource::builder(url).tables(["shop.*"]))
 }
 
-fn failed(error: cdc_core::Error) -> Failure {
+fn built(url: &str) -> Result<PostgresSource> {
+    source(url).and_then(PostgresSourceBuilder::build).map_err(failed)
+}
+
+pub(super) fn failed(error: cdc_core::Error) -> Failure {
     Failure::new(error.to_string())
 }
 
@@ -27,7 +31,7 @@ pub(super) async fn follow(
     progress: &Progress,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<()> {
-    let pipeline = Pipeline::builder(PIPELINE, source(url)?)
+    let pipeline = Pipeline::builder(PIPELINE, built(url)?)
         .sink(SqliteSink::open(file).map_err(failed)?)
         .build()
         .map_err(failed)?;
@@ -59,7 +63,7 @@ fn show(handle: &Handle, progress: &Progress) {
 
 /// Starts again where the copy stopped, and ends when everything that was committed is in it.
 pub(super) async fn catch_up(url: &str, file: &Path) -> Result<()> {
-    Pipeline::builder(PIPELINE, source(url)?)
+    Pipeline::builder(PIPELINE, built(url)?)
         .sink(SqliteSink::open(file).map_err(failed)?)
         .until_caught_up()
         .build()
@@ -71,5 +75,5 @@ pub(super) async fn catch_up(url: &str, file: &Path) -> Result<()> {
 
 /// Removes the slot and the publications.
 pub(super) async fn remove(url: &str) -> Result<()> {
-    source(url)?.remove(PIPELINE).await.map_err(failed)
+    built(url)?.remove(PIPELINE).await.map_err(failed)
 }

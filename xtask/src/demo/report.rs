@@ -74,11 +74,18 @@ impl Printer {
         (self.shown, self.streamed, self.written) = (Instant::now(), streamed, written);
     }
 
-    pub(super) fn finish(&mut self, progress: &Progress) {
+    pub(super) fn finish(&mut self) {
         if self.terminal {
             eprintln!();
         }
-        println!(
+    }
+}
+
+impl Progress {
+    /// What was written into the shop.
+    pub(super) fn summary(&self) -> String {
+        let progress = self;
+        format!(
             "the shop made {} transactions ({} rolled back): {} rows inserted, {} updated, {} \
              given another key, {} deleted",
             get(&progress.committed) + get(&progress.rolled_back),
@@ -87,7 +94,7 @@ impl Printer {
             get(&progress.updated),
             get(&progress.moved),
             get(&progress.deleted),
-        );
+        )
     }
 }
 

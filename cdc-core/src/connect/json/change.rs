@@ -2,15 +2,17 @@
 
 use crate::connect::envelope::{Processed, completed};
 use crate::connect::schema::ConnectField;
-use crate::connect::source_block::SourceBlock;
 use crate::connect::{complete_before, transaction};
 use crate::error::Result;
 use crate::event::{Change, ChangeEvent, Operation, Payload};
 use crate::origin::Origin;
 use crate::row::Row;
 
-use super::converter::JsonConverter;
+use super::converter::{JsonConverter, TableWriter};
 use super::encode::Writer;
+
+/// So much room is made for a record at once, where one before it was as long.
+const MOST_RESERVED: usize = 1 << 16;
 
 impl JsonConverter {
     /// Appends the value of an event, a change as its envelope; `false` when it is absent: a tombstone, or a table
@@ -73,29 +75,51 @@ impl JsonConverter {
         processed: Processed,
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        let (view, written) = self.table(&change.schema)?;
-        let fields = view.fields();
-        out.extend_from_slice(&written.head);
+        let mut table = self.take_table(&change.schema)?;
+        let result = self.envelope(&mut table, change, origin, processed, out);
+        self.give_back(table);
+        result
+    }
+
+    fn envelope(
+        &self,
+        table: &mut TableWriter,
+        change: &Change,
+        origin: &Origin,
+        processed: Processed,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let fields = table.view.fields();
+        out.reserve(table.longest);
+        let start = out.len();
+        out.extend_from_slice(&table.written.head);
         let writer = self.writer();
-        out.extend_from_slice(b"{\"before\":");
         match &change.before {
-            Some(before) if before.is_complete() => writer.row(fields, before, out)?,
-            Some(before) => writer.row(fields, &complete_before(before), out)?,
-            None => out.extend_from_slice(b"null"),
+            None => out.extend_from_slice(b"{\"before\":null,\"after\":"),
+            Some(before) => {
+                out.extend_from_slice(b"{\"before\":");
+                if before.is_complete() {
+                    writer.row(fields, before, out)?;
+                } else {
+                    writer.row(fields, &complete_before(before), out)?;
+                }
+                out.extend_from_slice(b",\"after\":");
+            }
         }
-        out.extend_from_slice(b",\"after\":");
         match &change.after {
             Some(after) if change.before.is_none() => writer.row(fields, after, out)?,
             _ => image(&writer, fields, completed(change).as_ref(), out)?,
         }
         out.extend_from_slice(b",\"source\":");
-        SourceBlock::new(origin, writer.modes)?.write_json(view.source_parts(), out);
-        out.extend_from_slice(b",\"transaction\":");
+        table.source.write(origin, writer.modes, out)?;
         match change.transaction {
-            Some(place) => transaction::write_block(place, &origin.transaction, out),
-            None => out.extend_from_slice(b"null"),
+            None => out.extend_from_slice(b",\"transaction\":null,\"op\":\""),
+            Some(place) => {
+                out.extend_from_slice(b",\"transaction\":");
+                transaction::write_block(place, &origin.transaction, out);
+                out.extend_from_slice(b",\"op\":\"");
+            }
         }
-        out.extend_from_slice(b",\"op\":\"");
         out.extend_from_slice(change.operation.code().unwrap_or_default().as_bytes());
         out.extend_from_slice(b"\",");
         processed.write_json(out);
@@ -103,6 +127,7 @@ impl JsonConverter {
         if self.options().schemas_enable {
             out.push(b'}');
         }
+        table.longest = table.longest.max(out.len() - start).min(MOST_RESERVED);
         Ok(())
     }
 }

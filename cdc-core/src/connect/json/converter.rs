@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::connect::native;
 use crate::connect::profile::ConnectProfile;
 use crate::connect::schema::ConnectSchema;
+use crate::connect::source_block::ReadyBlock;
 use crate::connect::table_view::TableView;
 use crate::data_type::{DataType, ValueType};
 use crate::error::{Error, Result};
@@ -50,7 +51,19 @@ pub struct JsonConverter {
     written: HashMap<WrittenKey, Written>,
     read: HashMap<Box<str>, Known>,
     /// The table of the last change: the next one is mostly of the same.
-    last: Option<(u64, Arc<TableView>, Written)>,
+    last: Option<TableWriter>,
+    tables: HashMap<u64, TableWriter>,
+}
+
+/// What is ready for the changes of a table.
+#[derive(Debug)]
+pub(super) struct TableWriter {
+    id: u64,
+    pub(super) view: Arc<TableView>,
+    pub(super) written: Written,
+    pub(super) source: ReadyBlock,
+    /// The longest record so far.
+    pub(super) longest: usize,
 }
 
 /// What a compiled schema was made of. A pinned allocation keeps its address.
@@ -87,6 +100,7 @@ impl JsonConverter {
             written: HashMap::new(),
             read: HashMap::new(),
             last: None,
+            tables: HashMap::new(),
         };
         if let Some(content) = converter.options.schema_content.clone() {
             let known = converter.known_schema(&content).map_err(|error| {
@@ -231,17 +245,35 @@ impl JsonConverter {
         Ok(Known { value_type: Arc::new(value_type), schema: Arc::new(schema) })
     }
 
-    /// The view of a table and its compiled envelope.
-    pub(super) fn table(&mut self, schema: &Arc<Schema>) -> Result<(Arc<TableView>, Written)> {
-        if let Some((id, view, written)) = &self.last
-            && *id == schema.id()
-        {
-            return Ok((Arc::clone(view), written.clone()));
+    /// Takes what is ready for a table: a record is written without counting references.
+    pub(super) fn take_table(&mut self, schema: &Arc<Schema>) -> Result<TableWriter> {
+        match self.last.take() {
+            Some(table) if table.id == schema.id() => return Ok(table),
+            Some(other) => {
+                if self.tables.len() >= self.options.cache_size {
+                    self.tables.clear();
+                }
+                self.tables.insert(other.id, other);
+            }
+            None => {}
+        }
+        if let Some(table) = self.tables.remove(&schema.id()) {
+            return Ok(table);
         }
         let view = self.profile.view(schema)?;
         let written = self.written_row(view.envelope_schema())?;
-        self.last = Some((schema.id(), Arc::clone(&view), written.clone()));
-        Ok((view, written))
+        Ok(TableWriter {
+            id: schema.id(),
+            view,
+            written,
+            source: ReadyBlock::default(),
+            longest: 0,
+        })
+    }
+
+    /// Keeps what [`take_table`](Self::take_table) gave for the next change.
+    pub(super) fn give_back(&mut self, table: TableWriter) {
+        self.last = Some(table);
     }
 
     pub(super) fn written_row(&mut self, schema: &Arc<Schema>) -> Result<Written> {

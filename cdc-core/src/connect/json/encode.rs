@@ -2,11 +2,11 @@
 
 use crate::connect::java_numbers::{write_big_decimal, write_i64};
 use crate::connect::profile::{ConversionFailures, Modes};
-use crate::connect::schema::{ConnectField, ConnectSchema, ConnectType, Form};
+use crate::connect::schema::{ConnectField, ConnectSchema, ConnectType, Direct, Form};
 use crate::connect::{base64, hstore, iso, money, point, values};
 use crate::error::{Error, Result};
 use crate::row::Row;
-use crate::value::{Decimal, TimeUnit, Value, ValueRef};
+use crate::value::{Decimal, TimeUnit, Timestamp, Value, ValueRef};
 
 use super::text::{write_f32, write_f64, write_string};
 
@@ -197,26 +197,50 @@ impl Writer<'_> {
 
     /// Appends a struct: all fields in the order of the schema.
     pub(crate) fn row(&self, fields: &[ConnectField], row: &Row, out: &mut Vec<u8>) -> Result<()> {
-        // Only a column of a table may lose a value that has no place in its schema.
-        let is_table = row.schema().table().is_some();
         out.push(b'{');
         for (position, field) in fields.iter().enumerate() {
-            if position > 0 {
-                out.push(b',');
-            }
-            out.extend_from_slice(&field.json_name);
+            out.extend_from_slice(&field.json_name[usize::from(position == 0)..]);
             let value = row.get(field.index).unwrap_or(ValueRef::Null);
-            let start = out.len();
-            if let Err(error) = self.value(&field.schema, value, out) {
-                if !is_table {
-                    return Err(error);
-                }
-                out.truncate(start);
-                self.unconvertible(field, row, error, out)?;
+            match (field.direct, &value) {
+                (Direct::Text, ValueRef::Text(text)) => write_string(text, out),
+                (Direct::Int64, ValueRef::Int64(v)) => write_i64(*v, out),
+                (Direct::Int32, ValueRef::Int32(v)) => write_i64(i64::from(*v), out),
+                (Direct::Boolean, ValueRef::Bool(v)) => boolean(*v, out),
+                (
+                    Direct::Instant,
+                    ValueRef::Timestamp(Timestamp::At { value: micros, unit: TimeUnit::Micro }),
+                ) => match iso::micros_text(*micros) {
+                    Some(text) => {
+                        out.push(b'"');
+                        out.extend_from_slice(&text);
+                        out.push(b'"');
+                    }
+                    None => self.field(field, row, value, out)?,
+                },
+                _ => self.field(field, row, value, out)?,
             }
         }
         out.push(b'}');
         Ok(())
+    }
+
+    /// Appends the value of a field by its schema.
+    fn field(
+        &self,
+        field: &ConnectField,
+        row: &Row,
+        value: ValueRef<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let start = out.len();
+        match self.value(&field.schema, value, out) {
+            // Only a column of a table may lose a value that has no place in its schema.
+            Err(error) if row.schema().table().is_some() => {
+                out.truncate(start);
+                self.unconvertible(field, row, error, out)
+            }
+            done => done,
+        }
     }
 
     /// `event.converting.failure.handling.mode`.

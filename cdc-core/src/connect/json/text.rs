@@ -3,33 +3,35 @@
 use crate::connect::java_numbers;
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
+/// The first byte of a letter beyond the Basic Multilingual Plane is this one or a greater one.
+const FIRST_OF_FOUR: u8 = 0xf0;
 
 /// Appends a quoted string. Jackson escapes quotes, backslashes, control characters (in upper case) and, as a pair
 /// of escapes, everything beyond the Basic Multilingual Plane; U+007F and U+2028 are written as they are.
 pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
-    write_quoted(text, &NEEDS_CARE, out);
+    write_quoted(text, true, out);
 }
 
 /// The same for JSON that is itself a text, where Jackson writes characters of two units as they are.
 pub(crate) fn write_string_in_text(text: &str, out: &mut Vec<u8>) {
-    write_quoted(text, &NEEDS_ESCAPE, out);
+    write_quoted(text, false, out);
 }
 
-fn write_quoted(text: &str, care: &[bool; 256], out: &mut Vec<u8>) {
-    out.push(b'"');
+fn write_quoted(text: &str, escape_pairs: bool, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
-    if bytes.chunks(8).all(is_harmless) {
-        out.extend_from_slice(bytes);
-        out.push(b'"');
-        return;
-    }
+    out.reserve(bytes.len() + 2);
+    out.push(b'"');
     let mut start = 0;
-    for (index, &byte) in bytes.iter().enumerate() {
-        if !care[usize::from(byte)] {
+    while let Some(found) = first_to_care_for(&bytes[start..]) {
+        let at = start + found;
+        let byte = bytes[at];
+        if byte >= FIRST_OF_FOUR && !escape_pairs {
+            out.extend_from_slice(&bytes[start..=at]);
+            start = at + 1;
             continue;
         }
-        out.extend_from_slice(&bytes[start..index]);
-        start = index + 1;
+        out.extend_from_slice(&bytes[start..at]);
+        start = at + 1;
         match byte {
             b'"' => out.extend_from_slice(b"\\\""),
             b'\\' => out.extend_from_slice(b"\\\\"),
@@ -41,8 +43,8 @@ fn write_quoted(text: &str, care: &[bool; 256], out: &mut Vec<u8>) {
             0..=0x1f => unicode_escape(u16::from(byte), out),
             _ => {
                 // The first byte of four.
-                start = index + 4;
-                if let Some(letter) = text.get(index..).and_then(|rest| rest.chars().next()) {
+                start = at + 4;
+                if let Some(letter) = text.get(at..).and_then(|rest| rest.chars().next()) {
                     for unit in letter.encode_utf16(&mut [0; 2]) {
                         unicode_escape(*unit, out);
                     }
@@ -54,32 +56,39 @@ fn write_quoted(text: &str, care: &[bool; 256], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Whether up to eight bytes are ASCII of which none is escaped, all at once (the high bits of `word - n` show a
-/// byte below n where no byte has its own high bit set).
-fn is_harmless(chunk: &[u8]) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let mut padded = [b' '; 8];
-    padded[..chunk.len()].copy_from_slice(chunk);
-    let word = u64::from_ne_bytes(padded);
-    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
-    let quote = below(word ^ (ONES * u64::from(b'"')), 1);
-    let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
-    (word | below(word, 0x20) | quote | backslash) & HIGH == 0
+/// Where the first byte stands that may need care; `None` where there is none.
+fn first_to_care_for(bytes: &[u8]) -> Option<usize> {
+    let (chunks, rest) = bytes.as_chunks::<CHUNK>();
+    let clean = chunks.iter().take_while(|chunk| !has_care(chunk)).count();
+    if clean == chunks.len() && rest.len() < 4 {
+        let within = rest.iter().position(|&byte| needs_care(byte))?;
+        return Some(clean * CHUNK + within);
+    }
+    if clean == chunks.len() {
+        // Blanks fill the last chunk.
+        let mut last = [b' '; CHUNK];
+        last[..rest.len()].copy_from_slice(rest);
+        if !has_care(&last) {
+            return None;
+        }
+    }
+    let from = clean * CHUNK;
+    bytes[from..].iter().position(|&byte| needs_care(byte)).map(|within| from + within)
 }
 
-const NEEDS_ESCAPE: [bool; 256] = bytes_to_stop_at(0x100);
-const NEEDS_CARE: [bool; 256] = bytes_to_stop_at(0xf0);
+/// Bytes that are looked at together, by few instructions of whatever width the machine has.
+const CHUNK: usize = 32;
 
-const fn bytes_to_stop_at(first_of_four: usize) -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] =
-            byte < 0x20 || byte == b'"' as usize || byte == b'\\' as usize || byte >= first_of_four;
-        byte += 1;
+fn has_care(chunk: &[u8; CHUNK]) -> bool {
+    let mut found = 0;
+    for &byte in chunk {
+        found |= u8::from(needs_care(byte));
     }
-    table
+    found != 0
+}
+
+fn needs_care(byte: u8) -> bool {
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\') | (byte >= FIRST_OF_FOUR)
 }
 
 fn unicode_escape(unit: u16, out: &mut Vec<u8>) {
@@ -129,5 +138,24 @@ mod tests {
         );
         assert_eq!(json("ü\u{7f}\u{2028}"), "\"ü\u{7f}\u{2028}\"");
         assert_eq!(json("a\u{1f600}b"), r#""a\uD83D\uDE00b""#);
+    }
+
+    #[test]
+    fn what_needs_care_is_found_at_every_place_of_a_long_text() {
+        for length in 0..70 {
+            for at in 0..length {
+                let mut letters = vec!["x"; length];
+                letters[at] = "\n";
+                assert_eq!(
+                    json(&letters.concat()),
+                    format!("\"{}\"", letters.concat().replace('\n', "\\n"))
+                );
+                letters[at] = "\u{1f600}";
+                let mut out = Vec::new();
+                write_string_in_text(&letters.concat(), &mut out);
+                assert_eq!(out, format!("\"{}\"", letters.concat()).as_bytes());
+                assert_eq!(json(&letters.concat()).len(), length + 13);
+            }
+        }
     }
 }

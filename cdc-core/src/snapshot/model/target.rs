@@ -19,22 +19,24 @@ pub(super) enum Delivery {
     Idempotent,
 }
 
-/// A saved position. The state of snapshots is kept as the text that it is at rest.
+/// A saved position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Offset {
     /// The place in the log, and how many statements of the transaction there are done.
     pub(super) point: (usize, usize),
-    pub(super) snapshot: String,
+    pub(super) state: SnapshotState,
 }
 
 impl Offset {
-    pub(super) fn state(&self) -> SnapshotState {
-        let json = serde_json::from_str(&self.snapshot).expect("JSON");
-        SnapshotState::from_json(&json).expect("a state")
+    /// As it comes back from the text that it is at rest.
+    pub(super) fn at_rest(point: (usize, usize), state: &SnapshotState) -> Offset {
+        let text = state.to_json().to_string();
+        let json = serde_json::from_str(&text).expect("JSON");
+        Offset { point, state: SnapshotState::from_json(&json).expect("a state") }
     }
 
     pub(super) fn order(&self) -> ((usize, usize), u64) {
-        (self.point, self.state().sent)
+        (self.point, self.state.sent)
     }
 }
 
@@ -80,7 +82,7 @@ impl Target {
             queue: VecDeque::new(),
             reached: offset.clone(),
             saved: offset.clone(),
-            own_sent: offset.state().sent,
+            own_sent: offset.state.sent,
             own: offset.clone(),
             furthest: (offset.point.0 as u64, offset.point.1 as u64),
         }
@@ -112,7 +114,7 @@ impl Target {
         self.queue.clear();
         self.reached = self.saved.clone();
         self.own = self.saved.clone();
-        self.own_sent = self.own.state().sent;
+        self.own_sent = self.own.state.sent;
         Ok(())
     }
 
@@ -201,6 +203,9 @@ impl Target {
     fn write_keyed(&mut self, change: &Change, version: Version, database: &Database) -> Checked {
         let columns = change.schema.fields().len();
         if change.operation == Operation::Table {
+            if columns - 3 < self.generation && self.delivery == Delivery::Transactional {
+                return Err("older columns are announced".into());
+            }
             self.generation = self.generation.max(columns - 3);
             return Ok(());
         }
@@ -286,7 +291,7 @@ impl Target {
     /// What an offset says is read, is there.
     fn check_settled(&self, database: &Database) -> Checked {
         let Offset { point: (place, done), .. } = self.reached;
-        let state = self.reached.state();
+        let state = &self.reached.state;
         let log = database.state_at(place, done);
         let left = |table: Table| state.tables.iter().find(|left| left.id() == **table.id());
         let keyed = left(Table::Keyed);

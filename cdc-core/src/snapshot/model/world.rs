@@ -130,7 +130,7 @@ pub(super) struct Setup {
     pub(super) flaw: Option<ShellFlaw>,
     pub(super) max_reads: usize,
     pub(super) small_memory: bool,
-    /// The longest that a read can be repeated is not tried.
+    /// Snapshots are asked for again, halted and resumed.
     pub(super) requests: bool,
 }
 
@@ -176,6 +176,7 @@ struct Inside {
 pub(super) struct World<V: Kind> {
     setup: Setup,
     tape: Tape,
+    weights: [usize; KINDS],
     database: Database,
     merge: Merge<V>,
     point: usize,
@@ -188,6 +189,7 @@ pub(super) struct World<V: Kind> {
     cut: Offset,
     tasks: Vec<Task<V>>,
     barrier: Option<(BarrierTicket, u64)>,
+    ticket: Option<BarrierTicket>,
     observation: Option<u64>,
     exported: Option<usize>,
     targets: Vec<Target>,
@@ -197,6 +199,28 @@ pub(super) struct World<V: Kind> {
 }
 
 type Checked = Result<(), String>;
+
+/// Kinds of acts, which are as likely as each other.
+const KINDS: usize = 10;
+const KILL: usize = 8;
+const REQUEST: usize = 9;
+
+impl Act {
+    fn kind(&self) -> usize {
+        match self {
+            Act::Begin => 0,
+            Act::Commit(_) | Act::Abort(_) | Act::Flush => 1,
+            Act::BecomeVisible(_) => 2,
+            Act::Shown(_) => 3,
+            Act::Deliver => 4,
+            Act::Take | Act::Cut | Act::Write(_) | Act::Save(_) => 5,
+            Act::AskBarrier | Act::AnswerBarrier | Act::Observe | Act::Observed => 6,
+            Act::Open | Act::Advance(_) => 7,
+            Act::Kill | Act::LoseExported | Act::Fail(_) | Act::LoseBarrier => KILL,
+            Act::Request | Act::Pause | Act::Resume | Act::Lag(_) => REQUEST,
+        }
+    }
+}
 
 #[derive(Debug, Clone, Copy)]
 enum Act {
@@ -230,10 +254,11 @@ enum Act {
 impl<V: Kind> World<V> {
     pub(super) fn new(setup: Setup, mut tape: Tape, trace: bool) -> Self {
         let database = Database::new(setup.workload, &mut tape);
-        let cut = Offset { point: (0, 0), snapshot: "{}".into() };
+        let cut = Offset { point: (0, 0), state: SnapshotState::default() };
         World {
             setup,
             tape,
+            weights: [1; KINDS],
             database,
             merge: Merge::new(MergeOptions::default(), 0, SnapshotState::default()),
             point: 0,
@@ -244,6 +269,7 @@ impl<V: Kind> World<V> {
             cut,
             tasks: Vec::new(),
             barrier: None,
+            ticket: None,
             observation: None,
             exported: None,
             targets: Vec::new(),
@@ -265,6 +291,13 @@ impl<V: Kind> World<V> {
 
     /// Runs the schedule to its end.
     pub(super) fn run(&mut self) -> Checked {
+        // Each schedule has things that happen often and things that hardly do: a commit that stays invisible while everything
+        // else goes on is what an even choice would seldom find.
+        for weight in &mut self.weights {
+            *weight = [2, 4, 8, 16, 1][self.tape.pick(5)];
+        }
+        let disturbance = [0, 1, 1, 2][self.tape.pick(4)];
+        (self.weights[KILL], self.weights[REQUEST]) = (disturbance, self.tape.pick(2));
         // The log is in the middle of something when the reader comes.
         for _ in 0..self.tape.pick(12) {
             let acts = self.database_acts(false);
@@ -276,8 +309,20 @@ impl<V: Kind> World<V> {
         self.start();
         while !self.tape.is_at_end() {
             let acts = self.acts(false);
-            let act = acts[self.tape.pick(acts.len())];
-            self.act(act)?;
+            if acts.is_empty() {
+                break;
+            }
+            let weight = |act: &Act| self.weights[act.kind()];
+            let total: usize = acts.iter().map(weight).sum();
+            // A choice is used up even where there is none, or a tape might never end.
+            let mut choice = self.tape.pick(total.max(2)) % total.max(1);
+            let chosen = acts.iter().find(|act| {
+                let weight = self.weights[act.kind()];
+                let found = choice < weight;
+                choice = choice.saturating_sub(weight);
+                found
+            });
+            self.act(*chosen.unwrap_or(&acts[0]))?;
         }
         self.say(|| "the rest runs without disturbance".into());
         let mut steps = 0;
@@ -340,8 +385,7 @@ impl<V: Kind> World<V> {
             Start::OnDemand => {}
         }
         self.requested = start != Start::OnDemand;
-        self.cut =
-            Offset { point: (self.point, 0), snapshot: self.merge.state().to_json().to_string() };
+        self.cut = Offset::at_rest((self.point, 0), &self.merge.state());
         for delivery in self.setup.targets {
             let mut target = Target::new(*delivery, &self.cut);
             if start == Start::OnDemand {
@@ -390,11 +434,15 @@ impl<V: Kind> World<V> {
         {
             acts.extend([Act::Deliver, Act::Deliver, Act::Deliver]);
         }
-        if self.offset() != self.cut || !self.batch.is_empty() {
+        if !self.batch.is_empty() || self.has_moved() {
             acts.push(Act::Cut);
         }
+        if self.barrier.is_none() && self.ticket.is_none() {
+            self.ticket = self.merge.wants_barrier();
+        }
         match self.barrier {
-            None => acts.push(Act::AskBarrier),
+            None if self.ticket.is_some() => acts.push(Act::AskBarrier),
+            None => {}
             Some(_) => {
                 acts.push(Act::AnswerBarrier);
                 if !end {
@@ -407,7 +455,9 @@ impl<V: Kind> World<V> {
             None => {}
             Some(_) => acts.push(Act::Observed),
         }
-        acts.push(Act::Open);
+        if self.tasks.len() < self.setup.max_reads {
+            acts.push(Act::Open);
+        }
         for (at, task) in self.tasks.iter().enumerate() {
             if task.step != Step::Lock || self.database.can_lock(task.table) {
                 acts.push(Act::Advance(at));
@@ -442,7 +492,10 @@ impl<V: Kind> World<V> {
             }
             if self.setup.requests || !self.requested {
                 acts.push(Act::Request);
-                acts.extend([Act::Pause, Act::Resume, Act::Lag(true), Act::Lag(false)]);
+            }
+            if self.setup.requests {
+                acts.extend([Act::Pause, Act::Resume, Act::Resume]);
+                acts.extend([Act::Lag(true), Act::Lag(false), Act::Lag(false)]);
             }
         }
         acts
@@ -456,11 +509,15 @@ impl<V: Kind> World<V> {
             && !self.merge.has_events()
             && self.merge.is_idle()
             && self.batch.is_empty()
-            && self.offset() == self.cut
+            && !self.has_moved()
             && self.targets.iter().all(|target| target.is_caught_up(&self.cut))
     }
 
-    fn offset(&self) -> Offset {
+    fn place(&self) -> (usize, usize) {
+        (self.point, self.inside.map_or(0, |inside| inside.done))
+    }
+
+    fn state(&self) -> SnapshotState {
         let mut state = self.merge.state();
         if self.setup.flaw == Some(ShellFlaw::PendingKeysNotSaved) {
             for table in &mut state.tables {
@@ -468,10 +525,12 @@ impl<V: Kind> World<V> {
             }
             state.tables.retain(|table| !table.left.is_empty());
         }
-        Offset {
-            point: (self.point, self.inside.map_or(0, |inside| inside.done)),
-            snapshot: state.to_json().to_string(),
-        }
+        state
+    }
+
+    /// Whether there is something to save, beside events.
+    fn has_moved(&self) -> bool {
+        self.place() != self.cut.point || self.state() != self.cut.state
     }
 
     fn act(&mut self, act: Act) -> Checked {
@@ -503,7 +562,7 @@ impl<V: Kind> World<V> {
             Act::Take => self.take(),
             Act::Cut => self.cut()?,
             Act::AskBarrier => {
-                if let Some(ticket) = self.merge.wants_barrier() {
+                if let Some(ticket) = self.ticket.take() {
                     let ids = match self.setup.flaw {
                         Some(ShellFlaw::NoBarrier) => 0,
                         _ if V::EXACT => self.database.locked_ids(),
@@ -657,7 +716,7 @@ impl<V: Kind> World<V> {
     }
 
     fn cut(&mut self) -> Checked {
-        let offset = self.offset();
+        let offset = Offset::at_rest(self.place(), &self.state());
         if !self.batch.is_empty() && offset.order() <= self.cut.order() {
             return Err(format!("a batch ends where it began: {offset:?}"));
         }
@@ -792,7 +851,8 @@ impl<V: Kind> World<V> {
         for target in &mut self.targets {
             target.kill(&self.database, written)?;
         }
-        (self.barrier, self.observation, self.exported) = (None, None, None);
+        (self.ticket, self.barrier, self.observation) = (None, None, None);
+        self.exported = None;
         (self.inside, self.named) = (None, None);
         self.batch.clear();
         let saved: Vec<&Offset> = self.targets.iter().map(|target| &target.saved).collect();
@@ -800,15 +860,15 @@ impl<V: Kind> World<V> {
             return Err("no target".into());
         };
         let state = match self.setup.flaw {
-            Some(ShellFlaw::MeetIsTheEarlier) => earliest.state(),
+            Some(ShellFlaw::MeetIsTheEarlier) => earliest.state.clone(),
             _ => saved
                 .iter()
                 .skip(1)
-                .fold(saved[0].state(), |state, offset| state.union(&offset.state())),
+                .fold(saved[0].state.clone(), |state, offset| state.union(&offset.state)),
         };
         let (place, done) = earliest.point;
         (self.point, self.skip) = (place, done);
-        self.cut = Offset { point: (place, done), snapshot: state.to_json().to_string() };
+        self.cut = Offset::at_rest((place, done), &state);
         let cut = self.cut.clone();
         self.say(|| format!("KILL; it goes on at {cut:?}"));
         let options = self.options();

@@ -1,0 +1,118 @@
+//! Whole configurations, on a source in memory.
+
+mod options;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::batch::Batch;
+use crate::offset::Offset;
+use crate::source::{Acknowledger, Positions, Request, SourceContext};
+
+/// A source that reads one option.
+#[derive(Debug)]
+struct Memory;
+
+#[async_trait]
+impl Source for Memory {
+    async fn acquire(&mut self, _: &SourceContext) -> Result<()> {
+        unreachable!("it is not run")
+    }
+    async fn start(&mut self, _: Option<Offset>) -> Result<()> {
+        unreachable!("it is not run")
+    }
+    async fn next_batch(&mut self) -> Result<Option<Batch>> {
+        unreachable!("it is not run")
+    }
+    fn acknowledger(&self) -> Acknowledger {
+        unreachable!("it is not run")
+    }
+    fn positions(&self) -> Arc<dyn Positions> {
+        unreachable!("it is not run")
+    }
+    async fn end_of_log(&mut self) -> Result<Offset> {
+        unreachable!("it is not run")
+    }
+    fn control(&mut self, _: Request) -> Result<()> {
+        unreachable!("it is not run")
+    }
+    async fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl FromProperties for Memory {
+    const CONNECTOR_CLASSES: &'static [&'static str] = &["io.debezium.Memory", "Memory"];
+    const CONNECTOR_NAME: &'static str = "postgresql";
+
+    fn from_properties(properties: &Properties) -> Result<Self> {
+        match properties.get("memory.size") {
+            Some("0") => Err(Error::configuration("memory.size must not be 0")),
+            _ => Ok(Memory),
+        }
+    }
+}
+
+/// What must be there.
+fn base() -> Properties {
+    [("connector.class", "Memory"), ("topic.prefix", "shop")].into_iter().collect()
+}
+
+fn read(properties: &Properties) -> Result<Connector> {
+    Pipeline::from_properties::<Memory>(properties, no_transforms)
+}
+
+fn refused(name: &str, value: &str) -> String {
+    let mut properties = base();
+    properties.set(name, value);
+    read(&properties).map(drop).unwrap_err().to_string()
+}
+
+#[test]
+fn a_configuration_makes_source_chain_and_converters() {
+    let mut properties = base();
+    properties.set("provide.transaction.metadata", "true");
+    properties.set("decimal.handling.mode", "string");
+    properties.set("key.converter", "org.apache.kafka.connect.storage.StringConverter");
+    properties.set("memory.size", "7");
+    let connector = read(&properties).unwrap();
+    let shown = format!("{:?}", connector.pipeline);
+    assert!(shown.contains(r#"name: "shop""#), "{shown}");
+    assert!(shown.contains(r#"["records of Debezium", "transaction metadata"]"#), "{shown}");
+    assert!(matches!(connector.converters.key, Converter::Basic(..)));
+    assert_eq!(connector.profile.modes().topic_prefix.as_deref(), Some("shop"));
+    properties.set("name", "shop-copy");
+    let shown = format!("{:?}", read(&properties).unwrap().pipeline);
+    assert!(shown.contains(r#"name: "shop-copy""#), "{shown}");
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    for (name, value, text) in [
+        ("slot.nam", "x", "Unknown configuration \"slot.nam\""),
+        ("memory.size", "0", "memory.size must not be 0"),
+        ("tasks.max", "2", "\"tasks.max\" is not supported, only 1"),
+        ("signal.enabled.channels", "kafka", "\"signal.enabled.channels\" is not supported"),
+        ("transforms", "unwrap", "this program has no transforms"),
+        ("time.precision.mode", "structured", "time.precision.mode: Value must be one of adaptive"),
+        (
+            "connector.class",
+            "io.debezium.connector.mysql.MySqlConnector",
+            "it is no connector of this program",
+        ),
+        ("topic.prefix", "", "Invalid value  for configuration topic.prefix"),
+        ("value.converter.schemas.enabled", "x", "value.converter: schemas.enabled is no option"),
+        (
+            "column.propagate.source.type",
+            "(",
+            "column.propagate.source.type: Invalid regular expression",
+        ),
+        ("heartbeat.interval.ms", "-1", "heartbeat.interval.ms: Value must be at least 0"),
+        ("database.password", "${env:NO_SUCH_VARIABLE}", "the value of database.password"),
+    ] {
+        let error = refused(name, value);
+        assert!(error.contains(text), "{name}={value}: {error}");
+    }
+}
