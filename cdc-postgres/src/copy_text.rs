@@ -40,7 +40,13 @@ impl LineSplitter {
 
     /// The next whole line without its newline; a slice of the chunk where the line lies in one.
     pub fn next_line(&mut self) -> Option<Bytes> {
-        match self.chunk.iter().position(|byte| *byte == b'\n') {
+        match memchr::memchr(b'\n', &self.chunk) {
+            // Mostly a message is one row.
+            Some(end) if end + 1 == self.chunk.len() && self.begun.is_empty() => {
+                let mut line = std::mem::take(&mut self.chunk);
+                line.truncate(end);
+                Some(line)
+            }
             Some(end) => {
                 let line = self.chunk.split_to(end);
                 self.chunk.advance(1);

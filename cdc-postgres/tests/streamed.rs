@@ -1,6 +1,8 @@
 //! Large transactions that the server sends before they are committed: interleaved, taken back in parts, spilled to disk,
 //! and the same events as without.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use cdc_core::{ChangeEvent, Operation, Source as _};

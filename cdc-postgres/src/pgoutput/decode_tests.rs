@@ -46,6 +46,25 @@ fn decoded(bytes: &Bytes, in_stream: bool) -> Message {
 }
 
 #[test]
+fn begin_and_commit_are_read_without_a_detour_as_with_one() {
+    for bytes in [
+        &b"B\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x06\0\0\0\x07"[..],
+        b"B\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x06\0\0\0",
+        b"B\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x06\0\0\0\x07\0",
+        b"C\0\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0\x07",
+        b"C\x01\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0\x07",
+        b"C\0\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0",
+        b"E",
+        b"",
+    ] {
+        let read = Begin::read(bytes).map(Message::Begin);
+        let read = read.or_else(|| Commit::read(bytes).map(Message::Commit));
+        let decoded = decode(Bytes::copy_from_slice(bytes), false).ok();
+        assert_eq!(read, decoded.filter(|m| *m != Message::StreamStop));
+    }
+}
+
+#[test]
 fn a_transaction_begins_commits_and_names_its_origin() {
     assert_eq!(
         decoded(&bytes!(b"B", u64(7), u64(9), u32(700)), false),

@@ -74,6 +74,27 @@ pub struct Begin {
     pub xid: u32,
 }
 
+impl Begin {
+    /// Reads the message; `None` where it is another one, or malformed.
+    ///
+    /// ```
+    /// use cdc_postgres::pgoutput::Begin;
+    ///
+    /// assert_eq!(Begin::read(b"C"), None);
+    /// ```
+    #[inline]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(b"B")?;
+        let (final_lsn, rest) = rest.split_first_chunk()?;
+        let (commit_time, xid) = rest.split_first_chunk()?;
+        Some(Begin {
+            final_lsn: Lsn(u64::from_be_bytes(*final_lsn)),
+            commit_time: i64::from_be_bytes(*commit_time),
+            xid: u32::from_be_bytes(xid.try_into().ok()?),
+        })
+    }
+}
+
 /// The end of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Commit {
@@ -83,6 +104,27 @@ pub struct Commit {
     pub end_lsn: Lsn,
     /// When it was committed.
     pub commit_time: i64,
+}
+
+impl Commit {
+    /// Reads the message; `None` where it is another one, or malformed.
+    ///
+    /// ```
+    /// use cdc_postgres::pgoutput::Commit;
+    ///
+    /// assert_eq!(Commit::read(b"B"), None);
+    /// ```
+    #[inline]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(b"C\0")?;
+        let (commit_lsn, rest) = rest.split_first_chunk()?;
+        let (end_lsn, commit_time) = rest.split_first_chunk()?;
+        Some(Commit {
+            commit_lsn: Lsn(u64::from_be_bytes(*commit_lsn)),
+            end_lsn: Lsn(u64::from_be_bytes(*end_lsn)),
+            commit_time: i64::from_be_bytes(commit_time.try_into().ok()?),
+        })
+    }
 }
 
 /// Where the transaction came from.

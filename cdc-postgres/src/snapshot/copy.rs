@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cdc_core::{Row, TableId, Value};
+use cdc_core::{Row, RowsBuilder, TableId};
 use cdc_pgconn::tokio_postgres::CopyOutStream;
 use cdc_pgconn::{ConnectError, SqlClient};
 use futures_util::StreamExt as _;
@@ -15,7 +15,7 @@ use crate::catalog::failed;
 use crate::copy_text::{LineSplitter, fields};
 use crate::error::PostgresError;
 use crate::lsn::Lsn;
-use crate::types::parse;
+use crate::types::append;
 
 /// Rows as lines of COPY, streamed.
 pub(crate) struct TableRows {
@@ -77,31 +77,52 @@ impl TableRows {
 }
 
 impl SnapshotTable {
-    /// A row from its line.
-    pub(crate) fn row(&self, line: &Bytes, at: Lsn) -> Result<Row, PostgresError> {
-        let failed = |column: String, reason: String| PostgresError::Value {
-            table: self.id.as_ref().clone(),
-            column,
-            position: at,
-            reason,
+    /// A row from its line; its values are there when the rows are sealed.
+    pub(crate) fn row(
+        &self,
+        line: &Bytes,
+        at: Lsn,
+        rows: &mut RowsBuilder,
+    ) -> Result<Row, PostgresError> {
+        let first = rows.position();
+        let row = match self.append(line, rows) {
+            Ok(()) => {
+                rows.row(&self.schema, first).map_err(|error| (usize::MAX, error.to_string()))
+            }
+            Err(error) => Err(error),
         };
-        let name = |index: usize| {
-            self.schema.field(index).map_or_else(|| index.to_string(), |f| f.name.to_string())
-        };
-        let mut values = Vec::with_capacity(self.types.len());
+        row.map_err(|(column, reason)| {
+            rows.truncate(first);
+            let column = self.schema.field(column).map_or("*", |field| &*field.name).to_owned();
+            PostgresError::Value { table: self.id.as_ref().clone(), column, position: at, reason }
+        })
+    }
+
+    /// Adds the values of a line, or says which column is wrong.
+    fn append(&self, line: &Bytes, rows: &mut RowsBuilder) -> Result<(), (usize, String)> {
         // A table without columns still has rows: empty lines.
-        if !self.types.is_empty() {
-            for (index, (field, column)) in fields(line).zip(&self.types).enumerate() {
-                let field = field.map_err(|error| failed(name(index), error.to_string()))?;
-                values.push(match field {
-                    None => Value::Null,
-                    Some(text) => parse(&column.kind, text)
-                        .map_err(|error| failed(name(index), error.to_string()))?,
-                });
+        if self.types.is_empty() {
+            return Ok(());
+        }
+        if memchr::memchr(b'\\', line).is_none() {
+            // Without a backslash there is neither NULL nor anything to undo.
+            let texts = line.split(|byte| *byte == b'\t');
+            for (index, (text, column)) in texts.zip(&self.types).enumerate() {
+                append(&column.kind, text, line, rows)
+                    .map_err(|error| (index, error.to_string()))?;
+            }
+            return Ok(());
+        }
+        for (index, (field, column)) in fields(line).zip(&self.types).enumerate() {
+            let failed = |error: &dyn std::fmt::Display| (index, error.to_string());
+            match field.map_err(|error| failed(&error))? {
+                None => rows.null(),
+                Some(text) => {
+                    append(&column.kind, &text, &text, rows).map_err(|error| failed(&error))?;
+                }
             }
         }
-        Row::new(Arc::clone(&self.schema), values)
-            .map_err(|error| failed("*".to_owned(), error.to_string()))
+        Ok(())
     }
 }
 

@@ -119,14 +119,19 @@ impl Worker {
                     continue;
                 }
                 LogMessage::XLogData { start, data } => {
-                    if self.take_data(state, data, owner, start).await? {
-                        // Tables join between transactions.
-                        continue;
+                    if !state.take_row(data, owner, start, false)?
+                        && !state.take_boundary(data, start)?
+                    {
+                        self.take_other(state, data, owner, start).await?;
+                    } else if state.batch.is_full() {
+                        self.flush(state).await?;
                     }
                 }
                 LogMessage::Keepalive { end, .. } => state.decoder.advance(end),
             }
-            self.join_waiting(state).await?;
+            if self.waiting.is_some() {
+                self.join_waiting(state).await?;
+            }
         }
         state.decoder.seal();
         if let Some(time) = state.decoder.position().last.commit_time_us {
@@ -135,27 +140,21 @@ impl Worker {
         state.streamed.spill().await
     }
 
-    /// Takes a message of the output plugin, a part of `owner`; whether it was one of a row.
-    async fn take_data(
+    /// Takes a message of the output plugin that is not of a row, a part of `owner`.
+    async fn take_other(
         &mut self,
         state: &mut Following,
         data: &[u8],
         owner: &Bytes,
         at: Lsn,
-    ) -> Result<bool, PostgresError> {
-        if state.take_row(data, owner, at, false)? {
-            if state.batch.is_full() {
-                self.flush(state).await?;
-            }
-            return Ok(true);
-        }
+    ) -> Result<(), PostgresError> {
         match decode(data, owner, at, false)? {
             Message::StreamStart(start) => state.streamed.start(start.xid, at)?,
             Message::StreamAbort(abort) => state.streamed.abort(abort.xid, abort.subxid)?,
             Message::StreamCommit(commit) => self.replay(state, commit, at).await?,
             message => self.take_message(state, message, at).await?,
         }
-        Ok(false)
+        Ok(())
     }
 
     /// Decodes a transaction that was sent before it was committed.
@@ -333,6 +332,20 @@ impl Following {
         let batch = &mut self.batch;
         let mut out = |event, size| batch.push_sized(event, size);
         self.decoder.change(data, in_stream, owner, at, &mut out)
+    }
+
+    /// Takes the begin or the commit of a transaction; `false` where the message is another one.
+    #[inline]
+    fn take_boundary(&mut self, data: &[u8], at: Lsn) -> Result<bool, PostgresError> {
+        let message = match data.first() {
+            Some(b'B') => Begin::read(data).map(Message::Begin),
+            Some(b'C') => Commit::read(data).map(Message::Commit),
+            _ => None,
+        };
+        let Some(message) = message else { return Ok(false) };
+        let batch = &mut self.batch;
+        self.decoder.decode(message, at, &mut |event, size| batch.push_sized(event, size))?;
+        Ok(true)
     }
 
     /// There is a later position and no event that would carry it.

@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use cdc_core::status::Phase as Doing;
 use cdc_core::{
-    BatchLimits, Change, ChangeEvent, Destination, Origin, Row, SnapshotMark, TransactionId,
-    TransactionOrigin,
+    BatchLimits, Change, ChangeEvent, Destination, Origin, Row, RowsBuilder, SnapshotMark,
+    TransactionId, TransactionOrigin,
 };
 
 use super::Worker;
@@ -14,10 +14,15 @@ use crate::batch::BatchBuilder;
 use crate::error::PostgresError;
 use crate::snapshot::{SnapshotReader, SnapshotTable};
 
+/// So many bytes of values are stored together.
+const BLOCK_SIZE: usize = 256 * 1024;
+
 /// A row that waits until it is known whether another follows.
 struct Waiting {
     table: usize,
     row: Row,
+    /// What its values take.
+    size: usize,
     first_in_table: bool,
 }
 
@@ -33,14 +38,15 @@ impl Worker {
         let total = u64::try_from(reader.tables.len()).unwrap_or(u64::MAX);
         progress.set_snapshot_tables(0, total);
         let mut rows = SnapshotEvents::new(self, &reader);
+        let mut values = RowsBuilder::new();
         let mut batch = BatchBuilder::new(self.read_limits());
         for table in &reader.tables {
             self.relations.announce(&table.id, &table.whole);
             let announced = rows.of_table(table, Change::table(Arc::clone(&table.schema)));
-            self.push(&mut batch, announced)?;
+            batch.push(announced);
             if emptied {
                 let empties = rows.of_table(table, Change::truncate(Arc::clone(&table.schema)));
-                self.push(&mut batch, empties)?;
+                batch.push(empties);
             }
         }
         for (index, table) in reader.tables.iter().enumerate() {
@@ -48,16 +54,21 @@ impl Worker {
             let mut first_in_table = true;
             let mut counted = 0u64;
             while let Some(line) = lines.next().await? {
-                let row = table.row(&line, self.position.end)?;
+                let before = values.size();
+                let row = table.row(&line, self.position.end, &mut values)?;
+                let size = values.size() - before;
                 let last_of_table = first_in_table;
-                if let Some(event) =
-                    rows.next(Waiting { table: index, row, first_in_table }, last_of_table)
-                {
-                    self.push(&mut batch, event)?;
+                let row = Waiting { table: index, row, size, first_in_table };
+                if let Some((event, size)) = rows.next(row, last_of_table) {
+                    batch.push_sized(event, size);
                 }
                 first_in_table = false;
                 counted += 1;
+                if values.size() >= BLOCK_SIZE {
+                    values.seal();
+                }
                 if batch.is_full() {
+                    values.seal();
                     progress.add_snapshot_rows(std::mem::take(&mut counted));
                     self.send_read(&mut batch, false).await?;
                 }
@@ -65,9 +76,10 @@ impl Worker {
             progress.add_snapshot_rows(counted);
             progress.set_snapshot_tables(u64::try_from(index + 1).unwrap_or(total), total);
         }
-        if let Some(event) = rows.last() {
-            self.push(&mut batch, event)?;
+        if let Some((event, size)) = rows.last() {
+            batch.push_sized(event, size);
         }
+        values.seal();
         if !batch.is_empty() {
             self.send_read(&mut batch, true).await?;
         }
@@ -83,14 +95,6 @@ impl Worker {
         limits
     }
 
-    /// Takes an event as it is shown.
-    fn push(&mut self, batch: &mut BatchBuilder, event: ChangeEvent) -> Result<(), PostgresError> {
-        if let Some(event) = self.shaper.shape(event)? {
-            batch.push(event);
-        }
-        Ok(())
-    }
-
     /// Sends the schemas of all tables and no rows.
     pub(super) async fn announce(&mut self) -> Result<(), PostgresError> {
         let published = self.published(None).await?;
@@ -101,7 +105,7 @@ impl Worker {
         for table in &reader.tables {
             self.relations.announce(&table.id, &table.whole);
             let announced = rows.of_table(table, Change::table(Arc::clone(&table.schema)));
-            self.push(&mut batch, announced)?;
+            batch.push(announced);
         }
         if !batch.is_empty() {
             self.send_read(&mut batch, true).await?;
@@ -164,18 +168,23 @@ impl<'a> SnapshotEvents<'a> {
     }
 
     /// Takes a row and gives the one before it.
-    fn next(&mut self, row: Waiting, begins_table: bool) -> Option<ChangeEvent> {
+    fn next(&mut self, row: Waiting, begins_table: bool) -> Option<(ChangeEvent, usize)> {
         let before = self.waiting.replace(row);
         before.and_then(|row| self.event(row, begins_table, false))
     }
 
     /// The last row of all.
-    fn last(&mut self) -> Option<ChangeEvent> {
+    fn last(&mut self) -> Option<(ChangeEvent, usize)> {
         let row = self.waiting.take()?;
         self.event(row, true, true)
     }
 
-    fn event(&mut self, row: Waiting, last_in_table: bool, last: bool) -> Option<ChangeEvent> {
+    fn event(
+        &mut self,
+        row: Waiting,
+        last_in_table: bool,
+        last: bool,
+    ) -> Option<(ChangeEvent, usize)> {
         let mark = if last {
             SnapshotMark::Last
         } else if !self.any {
@@ -193,6 +202,6 @@ impl<'a> SnapshotEvents<'a> {
         let event =
             ChangeEvent::change(destination, Change::read(row.row), self.origin(table, mark));
         self.index += 1;
-        Some(event)
+        Some((event, row.size))
     }
 }
