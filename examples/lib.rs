@@ -2,7 +2,8 @@
 //!
 //! - `shop_copy`: the ten lines, PostgreSQL into SQLite;
 //! - `typed_stream`: events as a `Stream`, rows as the user's own struct;
-//! - `replicate`: keeps copies of a database in one or several targets, with everything an operator needs.
+//! - `replicate`: keeps copies of a database in one or several targets, with everything an operator needs;
+//! - `debezium_json`: the records of a Debezium connector's configuration as JSON lines, with a sink of one's own.
 
 /// The programs in the README compile.
 #[cfg(doctest)]

@@ -96,7 +96,10 @@ impl Folder {
         let mut index_of: HashMap<&'a Destination, usize> = HashMap::new();
         let mut last: Option<usize> = None;
         for (number, event) in events.iter().enumerate() {
-            if matches!(event.value, Payload::Transaction(_) | Payload::Message(_)) {
+            // Nor is a heartbeat a row.
+            if matches!(event.value, Payload::Transaction(_) | Payload::Message(_))
+                || event.origin().is_of_pipeline()
+            {
                 continue;
             }
             let known = last.filter(|&at| {

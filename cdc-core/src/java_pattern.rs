@@ -321,6 +321,20 @@ fn posix_class(rest: &str) -> Option<(&'static str, &str)> {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn no_expression_text_or_replacement_panics(
+            expression in "[a-c.*+?()\\[\\]{}|^$\\\\QEdwpLower1,<>=!-]{0,12}", text in "[a-c1.é]{0,8}", replacement in "[$\\\\{}a0-9]{0,6}",
+        ) {
+            if let Ok(pattern) = JavaPattern::new("x", &expression) {
+                let _ = (pattern.matches(&text), pattern.replace_all(&text, &replacement), pattern.groups(&text));
+            }
+            for part in split_list(&expression) {
+                let _ = JavaPattern::ignoring_case("x", &part);
+            }
+        }
+    }
+
     fn pattern(text: &str) -> JavaPattern {
         JavaPattern::new("x.regex", text).unwrap()
     }

@@ -194,6 +194,27 @@ impl Row {
         Ok(Row { schema, ..row })
     }
 
+    /// The values at these indices, under a schema with as many fields; past the last field there is NULL.
+    ///
+    /// # Errors
+    /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
+    pub fn select(&self, schema: Arc<Schema>, indices: &[usize]) -> Result<Row> {
+        Self::check_width(&schema, indices.len())?;
+        let values = indices.iter().map(|&index| self.value(index).unwrap_or_default()).collect();
+        Ok(Row { schema, storage: Storage::Own(values), is_view: false })
+    }
+
+    /// The values with others after them, under a schema with as many fields.
+    ///
+    /// # Errors
+    /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
+    pub fn extended(&self, schema: Arc<Schema>, added: Vec<Value>) -> Result<Row> {
+        let mut values = Vec::with_capacity(self.len() + added.len());
+        values.extend((0..self.len()).filter_map(|index| self.value(index)));
+        values.extend(added);
+        Self::new(schema, values)
+    }
+
     /// A deep copy that pins no buffer of a batch.
     #[must_use]
     pub fn detached(&self) -> Row {
@@ -358,6 +379,21 @@ mod tests {
             assert_eq!(row.value(index).as_ref(), Some(value));
             assert_eq!(row.get(index), Some(value.as_ref()));
         }
+    }
+
+    #[test]
+    fn a_row_is_extended_and_cut_down_under_other_schemas() {
+        let item = item();
+        let more = item.schema().to_builder().field(Field::optional("more", DataType::TEXT));
+        let longer = item.extended(more.build().unwrap(), vec!["m".into()]).unwrap();
+        assert_eq!(longer.by_name("more"), Some(ValueRef::Text("m")));
+        let two = Schema::builder()
+            .fields([Field::required("m", DataType::TEXT), Field::required("o", DataType::Int32)]);
+        let shorter = longer.select(two.build().unwrap(), &[3, 0]).unwrap();
+        assert_eq!(shorter.values().collect::<Vec<_>>(), [ValueRef::Text("m"), ValueRef::Int32(1)]);
+        let key = item.key().unwrap();
+        assert!(key.extended(Arc::clone(item.schema()), vec!["n".into()]).is_ok());
+        assert!(key.select(Arc::clone(item.schema()), &[0]).is_err());
     }
 
     #[test]

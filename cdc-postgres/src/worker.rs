@@ -310,7 +310,7 @@ impl Worker {
         }
         if again || !new.is_empty() {
             let segment_size = self.held.survey.server.segment_size;
-            let end = server::insert_position(&self.held.sql, segment_size).await?;
+            let end = server::flushed_position(&self.held.sql, segment_size).await?;
             self.waiting = Some(Joining { tables: new, at: end });
         }
         if !resumed.is_empty() {
@@ -328,15 +328,20 @@ impl Worker {
         self.position.joining = tables.clone();
         self.save_and_wait().await?;
         let publication = self.options.publication_name(self.pipeline());
-        let Survey { tables: followed, plan, .. } = &self.held.survey;
-        if plan.is_some() {
+        let Survey { tables: followed, plan, publications, .. } = &self.held.survey;
+        let published_before = if plan.is_some() {
             let via_root = self.options.via_root;
-            PublicationPlan::survey(&self.held.sql, &publication, via_root, followed)
-                .await?
-                .apply(&self.held.sql)
-                .await?;
+            let plan =
+                PublicationPlan::survey(&self.held.sql, &publication, via_root, followed).await?;
+            plan.apply(&self.held.sql).await?;
+            plan.joining().is_empty()
+        } else {
+            // When others entered its tables is not known.
+            publications.iter().any(|publication| publication.all_tables)
+        };
+        if !published_before {
+            self.wait_for_older_transactions().await?;
         }
-        self.wait_for_older_transactions().await?;
         self.copy_by_own_snapshot(Some(tables)).await?;
         self.held.context.progress.set_phase(Doing::Streaming);
         Ok(())

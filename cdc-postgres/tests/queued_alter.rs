@@ -8,6 +8,7 @@ mod support;
 use std::time::Duration;
 
 use cdc_core::Operation;
+use cdc_testservers::Options;
 use support::{Copy, PATIENCE, TestDatabase};
 
 /// Holds up the third session of the source until the test lets go of a lock: the first looks at the server, the second
@@ -19,7 +20,7 @@ const HOLD_THE_THIRD: &str = "CREATE SEQUENCE sessions;
 
 #[tokio::test]
 async fn a_queued_alter_table_does_not_stop_the_copy() {
-    let database = TestDatabase::create().await;
+    let database = TestDatabase::on_own_server(Options::new()).await;
     database
         .run("CREATE TABLE t (id int PRIMARY KEY, v text DEFAULT 'd'); INSERT INTO t VALUES (1, 'a'), (2, 'b')")
         .await;

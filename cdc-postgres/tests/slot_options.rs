@@ -7,6 +7,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use cdc_core::{ErrorKind, Operation, Source as _};
+use cdc_testservers::Options;
 use support::{Copy, TestDatabase, context};
 
 #[tokio::test]
@@ -137,7 +138,7 @@ async fn initial_statements_run_first_and_change_no_value() {
 
 #[tokio::test]
 async fn a_statement_that_takes_too_long_is_ended() {
-    let database = TestDatabase::create().await;
+    let database = TestDatabase::on_own_server(Options::new()).await;
     database.run("CREATE TABLE t (id int PRIMARY KEY)").await;
     database.run("BEGIN; LOCK TABLE t").await;
     let mut source = database.connector(&[

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use cdc_core::{ErrorKind, Operation, SnapshotMark, Source as _};
 use cdc_postgres::SnapshotMode;
+use cdc_testservers::Options;
 use support::{Copy, TestDatabase};
 
 const TABLES: &str = "CREATE TABLE b (id int PRIMARY KEY); CREATE TABLE a (id int PRIMARY KEY);
@@ -101,10 +102,8 @@ async fn initial_only_copies_ends_and_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn initial_only_needs_no_logical_log() {
-    let database = TestDatabase::on_own_server(
-        cdc_testservers::Options::new().setting("wal_level", "replica"),
-    )
-    .await;
+    let database =
+        TestDatabase::on_own_server(Options::new().setting("wal_level", "replica")).await;
     database.run(TABLES).await;
     let mut copy = Copy::new(database.source().snapshot(SnapshotMode::InitialOnly));
     copy.start().await.unwrap();
@@ -212,7 +211,7 @@ async fn a_slot_that_is_dropped_on_stop_is_made_again_and_all_is_copied_again() 
 
 #[tokio::test]
 async fn a_table_that_is_locked_fails_the_copy_in_time() {
-    let database = TestDatabase::create().await;
+    let database = TestDatabase::on_own_server(Options::new()).await;
     database.run(TABLES).await;
     database.run("BEGIN; LOCK TABLE a IN ACCESS EXCLUSIVE MODE").await;
     let source = || {
@@ -232,4 +231,37 @@ async fn a_table_that_is_locked_fails_the_copy_in_time() {
     copy.start().await.unwrap();
     copy.until_end().await.unwrap();
     assert_eq!(reads(&copy).len(), 5);
+}
+
+#[tokio::test]
+async fn always_waits_for_nobody_where_all_was_published_before() {
+    let database = TestDatabase::on_own_server(Options::new()).await;
+    database.run(TABLES).await;
+    let properties = || database.connector(&[("snapshot.mode", "always")]);
+    let builder = || {
+        let name = format!("{}_b", database.slot());
+        let builder = database.source().slot_name(name.as_str()).publication_name(name);
+        builder.snapshot(SnapshotMode::Always).build().unwrap()
+    };
+    for (number, always) in
+        [&properties as &dyn Fn() -> cdc_postgres::PostgresSource, &builder].into_iter().enumerate()
+    {
+        let mut copy = Copy::from(always());
+        copy.start().await.unwrap();
+        copy.catch_up().await.unwrap();
+        let before = reads(&copy).len();
+        let open = database.session().await;
+        let insert = format!("BEGIN; INSERT INTO b VALUES ({})", number + 2);
+        open.batch_execute(&insert).await.unwrap();
+        // What an open transaction has written is sent when it is on disk, so with somebody's commit.
+        database.run(&format!("CREATE SEQUENCE flush_{number}")).await;
+        copy.replace(always()).await;
+        copy.start().await.unwrap();
+        copy.catch_up().await.unwrap();
+        assert_eq!(reads(&copy).len(), 2 * before);
+        open.batch_execute("COMMIT").await.unwrap();
+        copy.catch_up().await.unwrap();
+        copy.source.close().await.unwrap();
+        assert_eq!(copy.target.contents()["public.b"].len(), number + 2);
+    }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use cdc_core::connect::{ConnectProfile, ConnectType, JavaValue, Processed};
 use cdc_core::{
-    Change, ChangeEvent, DataType, Error, Operation, Payload, Result, Row, Schema, Value, ValueType,
+    Change, ChangeEvent, DataType, Error, Operation, Payload, Result, Row, Schema, Value, ValueRef,
+    ValueType,
 };
 
 /// Which part of an event a transform works on: the `$Key` and `$Value` of Kafka Connect's class names.
@@ -221,5 +222,23 @@ pub(crate) fn or_default(value: Value, value_type: &ValueType, replace_null: boo
     match (&value, &value_type.default) {
         (Value::Null, Some(default)) if replace_null => default.clone(),
         _ => value,
+    }
+}
+
+/// What nulls become where defaults replace them, by the index of the field.
+pub(crate) type Defaults = Vec<(usize, Value)>;
+
+/// The defaults of the fields.
+pub(crate) fn defaults_of(schema: &Schema) -> Defaults {
+    let fields = schema.fields().iter().enumerate();
+    fields.filter_map(|(index, field)| Some((index, field.value_type.default.clone()?))).collect()
+}
+
+/// Puts defaults in the place of nulls.
+pub(crate) fn fill_defaults(row: &mut Row, defaults: &Defaults) {
+    for (index, default) in defaults {
+        if let Some(ValueRef::Null) = row.get(*index) {
+            row.set(*index, default.clone());
+        }
     }
 }

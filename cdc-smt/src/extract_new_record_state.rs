@@ -9,7 +9,7 @@ use cdc_core::{
 };
 
 use crate::added_field::{AddedField, Path};
-use crate::content::{Content, Side, or_default, struct_type};
+use crate::content::{Content, Side, defaults_of, fill_defaults, or_default, struct_type};
 use crate::derive::{plain, with_fields};
 use crate::envelope::is_envelope;
 use crate::options;
@@ -311,23 +311,22 @@ impl ExtractNewRecordState {
         if !rewrites && derived.fields.is_empty() {
             return row.with_schema(Arc::clone(&derived.schema));
         }
-        let replace_null = self.replace_null && rewrites;
-        let mut values = Vec::with_capacity(derived.schema.fields().len());
-        for (index, field) in row.schema().fields().iter().enumerate() {
-            let value = row.value(index).unwrap_or_default();
-            values.push(or_default(value, &field.value_type, replace_null));
-        }
+        let mut added = Vec::with_capacity(1 + derived.fields.len());
         if rewrites {
             const WORDS: [Value; 2] = [
                 Value::Text(cdc_core::value::Text::from_static("false")),
                 Value::Text(cdc_core::value::Text::from_static("true")),
             ];
-            values.push(WORDS[usize::from(deleted)].clone());
+            added.push(WORDS[usize::from(deleted)].clone());
         }
         if let Some(envelope) = envelope {
-            values.extend(derived.fields.iter().map(|path| path.value(envelope)));
+            added.extend(derived.fields.iter().map(|path| path.value(envelope)));
         }
-        Row::new(Arc::clone(&derived.schema), values)
+        let mut extended = row.extended(Arc::clone(&derived.schema), added)?;
+        if rewrites && self.replace_null {
+            fill_defaults(&mut extended, &defaults_of(row.schema()));
+        }
+        Ok(extended)
     }
 
     fn deleted(&self, mut event: ChangeEvent, derived: &Derived) -> Option<ChangeEvent> {

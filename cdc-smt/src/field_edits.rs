@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cdc_core::{DataType, Field, Result, Row, Schema, Value, ValueType};
 
-use crate::content::or_default;
+use crate::content::{Defaults, defaults_of, fill_defaults};
 use crate::derive::with_fields;
 use crate::field_path::FieldPath;
 
@@ -13,6 +13,7 @@ use crate::field_path::FieldPath;
 pub(crate) struct FieldEdits<L> {
     schema: Arc<Schema>,
     edits: Vec<(usize, Edit<L>)>,
+    defaults: Defaults,
 }
 
 #[derive(Debug)]
@@ -43,6 +44,7 @@ impl<L> FieldEdits<L> {
     ) -> Result<Self> {
         let mut fields = schema.fields().to_vec();
         let mut edits = Vec::new();
+        let defaults = defaults_of(schema);
         for (index, field) in fields.iter_mut().enumerate() {
             let here: Vec<(&[String], usize)> = paths
                 .iter()
@@ -69,7 +71,7 @@ impl<L> FieldEdits<L> {
         } else {
             with_fields(schema, fields, |name| Some(name.into()))?
         };
-        Ok(FieldEdits { schema, edits })
+        Ok(FieldEdits { schema, edits, defaults })
     }
 
     /// The schema of the changed structs.
@@ -92,24 +94,22 @@ impl<L> FieldEdits<L> {
         replace_null: bool,
         edit: &mut dyn FnMut(&L, Value) -> Result<Value>,
     ) -> Result<Row> {
-        let mut values: Vec<Value> = Vec::with_capacity(row.len());
-        for (index, field) in row.schema().fields().iter().enumerate() {
-            let value = row.value(index).unwrap_or_default();
-            values.push(or_default(value, &field.value_type, replace_null));
+        let mut edited = row.with_schema(Arc::clone(&self.schema))?;
+        if replace_null {
+            fill_defaults(&mut edited, &self.defaults);
         }
         for (index, what) in &self.edits {
-            let Some(slot) = values.get_mut(*index) else { continue };
-            let value = std::mem::take(slot);
-            *slot = match (what, value) {
-                (_, Value::Unavailable) => Value::Unavailable,
+            let value = match (what, edited.value(*index).unwrap_or_default()) {
+                (_, Value::Unavailable) => continue,
                 (Edit::Leaf(leaf), value) => edit(leaf, value)?,
                 (Edit::Inside(inside), Value::Struct(row)) => {
                     Value::Struct(inside.row(&row, false, edit)?)
                 }
-                (_, value) => value,
+                _ => continue,
             };
+            edited.set(*index, value);
         }
-        Row::new(Arc::clone(&self.schema), values)
+        Ok(edited)
     }
 }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use cdc_core::connect::ConnectProfile;
 use cdc_core::value::{Text, TimeUnit, Timestamp};
-use cdc_core::{ChangeEvent, DataType, Error, Field, Properties, Result, Row, Schema, Value};
+use cdc_core::{ChangeEvent, DataType, Error, Field, Properties, Result, Schema, Value};
 
 use crate::Side;
-use crate::content::{Content, or_default};
+use crate::content::{Content, Defaults, defaults_of, fill_defaults};
 use crate::derive::{named, plain, with_added};
 use crate::field_path::put;
 use crate::one_side::{OneSide, Place, one_side};
@@ -60,8 +60,12 @@ pub struct InsertField {
     place: Place,
     fields: Vec<(Arc<str>, bool, Inserted)>,
     replace_null: bool,
-    schemas: SchemaCache<Arc<Schema>>,
+    schemas: SchemaCache<Arc<Longer>>,
 }
+
+/// The schema with the fields, and the defaults of those that it had.
+#[derive(Debug)]
+struct Longer(Arc<Schema>, Defaults);
 
 one_side!(InsertField, "InsertField");
 
@@ -126,7 +130,7 @@ impl InsertField {
         Ok(insert)
     }
 
-    fn schema(&mut self, schema: &Arc<Schema>) -> Result<Arc<Schema>> {
+    fn longer(&mut self, schema: &Arc<Schema>) -> Result<Arc<Longer>> {
         let fields = &self.fields;
         self.schemas.get(schema.id(), || {
             let added = fields.iter().map(|(name, optional, what)| {
@@ -142,7 +146,8 @@ impl InsertField {
                 };
                 Field::new(Arc::clone(name), value_type)
             });
-            with_added(schema, added)?.to_builder().optional(false).build()
+            let longer = with_added(schema, added)?.to_builder().optional(false).build()?;
+            Ok(Arc::new(Longer(longer, defaults_of(schema))))
         })
     }
 
@@ -192,21 +197,21 @@ impl OneSide for InsertField {
             }
             content => {
                 let row = content.require_struct(PURPOSE, &self.place.profile)?;
-                let schema = self.schema(row.schema())?;
-                let mut values = Vec::with_capacity(schema.fields().len());
-                for (index, field) in row.schema().fields().iter().enumerate() {
-                    let value = row.value(index).unwrap_or_default();
-                    values.push(or_default(value, &field.value_type, self.replace_null));
-                }
+                let longer = self.longer(row.schema())?;
+                let mut added = Vec::with_capacity(self.fields.len());
                 for (_, _, what) in &self.fields {
-                    values.push(self.value(what, event)?);
+                    added.push(self.value(what, event)?);
                 }
-                Row::new(schema, values).map(Content::Struct)
+                let mut extended = row.extended(Arc::clone(&longer.0), added)?;
+                if self.replace_null {
+                    fill_defaults(&mut extended, &longer.1);
+                }
+                Ok(Content::Struct(extended))
             }
         }
     }
 
     fn table(&mut self, schema: &Arc<Schema>) -> Result<Arc<Schema>> {
-        self.schema(schema)
+        Ok(Arc::clone(&self.longer(schema)?.0))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cdc_core::{DataType, Field, Result, Row, Schema, Value};
 
-use crate::content::or_default;
+use crate::content::{Defaults, fill_defaults};
 use crate::derive::with_fields;
 use crate::field_path::{FieldPath, put};
 
@@ -96,7 +96,13 @@ impl<'a> Level<'a> {
 #[derive(Debug)]
 pub(crate) struct Selected {
     schema: Arc<Schema>,
-    kept: Vec<(usize, Option<Selected>)>,
+    /// The old index of each field.
+    kept: Vec<usize>,
+    /// Whether every field stays in its place.
+    all: bool,
+    defaults: Defaults,
+    /// What is selected inside, by the new index.
+    inside: Vec<(usize, Selected)>,
 }
 
 impl Selection {
@@ -125,30 +131,33 @@ impl Selection {
 
 fn select(level: Level<'_>, schema: &Schema) -> Result<Selected> {
     let mut fields: Vec<Field> = Vec::with_capacity(schema.fields().len());
-    let mut kept = Vec::with_capacity(schema.fields().len());
+    let (mut kept, mut defaults, mut insides) = (Vec::new(), Vec::new(), Vec::new());
     for (index, field) in schema.fields().iter().enumerate() {
         let Some(stays) = level.field(&field.name) else { continue };
         let mut field = field.clone();
         if let Some(name) = stays.name {
             field.name = Arc::clone(name);
         }
-        let inside = match (stays.inside, &field.value_type.data_type) {
-            (Some(level), DataType::Struct(nested)) => {
-                let selected = select(level, nested)?;
-                field.value_type.data_type = DataType::Struct(Arc::clone(&selected.schema));
-                field.value_type.default = None;
-                Some(selected)
-            }
-            _ => None,
-        };
+        if let Some(default) = &field.value_type.default {
+            defaults.push((kept.len(), default.clone()));
+        }
+        if let (Some(level), DataType::Struct(nested)) = (stays.inside, &field.value_type.data_type)
+        {
+            let selected = select(level, nested)?;
+            field.value_type.data_type = DataType::Struct(Arc::clone(&selected.schema));
+            field.value_type.default = None;
+            insides.push((kept.len(), selected));
+        }
         fields.push(field);
-        kept.push((index, inside));
+        kept.push(index);
     }
+    let old = schema.fields().len();
     let schema = with_fields(schema, fields, |name| {
         let stays = level.field(name)?;
         Some(stays.name.map_or_else(|| name.into(), Arc::clone))
     })?;
-    Ok(Selected { schema, kept })
+    let all = kept.len() == old;
+    Ok(Selected { schema, kept, all, defaults, inside: insides })
 }
 
 fn map(level: Level<'_>, entries: &[(Value, Value)]) -> Value {
@@ -175,17 +184,19 @@ impl Selected {
 
     /// The fields of the row that stay.
     pub(crate) fn row(&self, row: &Row, replace_null: bool) -> Result<Row> {
-        let fields = row.schema().fields();
-        let values = self.kept.iter().map(|(index, inside)| {
-            let value = row.value(*index).unwrap_or_default();
-            match (inside, value) {
-                (Some(inside), Value::Struct(row)) => inside.row(&row, false).map(Value::Struct),
-                (_, value) => Ok(match fields.get(*index) {
-                    Some(field) => or_default(value, &field.value_type, replace_null),
-                    None => value,
-                }),
+        let schema = Arc::clone(&self.schema);
+        let mut selected = match self.all {
+            true => row.with_schema(schema)?,
+            false => row.select(schema, &self.kept)?,
+        };
+        if replace_null {
+            fill_defaults(&mut selected, &self.defaults);
+        }
+        for (at, inside) in &self.inside {
+            if let Some(Value::Struct(row)) = selected.value(*at) {
+                selected.set(*at, Value::Struct(inside.row(&row, false)?));
             }
-        });
-        Row::new(Arc::clone(&self.schema), values.collect::<Result<_>>()?)
+        }
+        Ok(selected)
     }
 }

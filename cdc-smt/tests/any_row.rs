@@ -1,4 +1,5 @@
 //! No chain panics, whatever rows of the model it gets.
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
 //! `docs/transforms.md` names every class with exactly the options that it reads.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

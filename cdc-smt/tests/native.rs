@@ -1,4 +1,5 @@
 //! What becomes of changes, rows and tables as a source gives them, without records of Connect.
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 

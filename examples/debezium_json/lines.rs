@@ -64,7 +64,8 @@ fn put(converter: &Converter, there: bool, bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 fn quote(text: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
+    // Writing into memory cannot fail.
+    let _ = serde_json::to_writer(out, text);
 }
 
 #[async_trait]

@@ -36,24 +36,21 @@ impl Processed {
 
     /// Appends `"ts_ms":…,"ts_us":…,"ts_ns":…`.
     pub(crate) fn write_json(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"\"ts_ms\":");
-        match u64::try_from(self.nanos) {
-            Ok(nanos) => {
-                let digits = Digits::of(nanos);
-                out.extend_from_slice(digits.without_last(6));
-                out.extend_from_slice(b",\"ts_us\":");
-                out.extend_from_slice(digits.without_last(3));
-                out.extend_from_slice(b",\"ts_ns\":");
-                out.extend_from_slice(digits.as_bytes());
-            }
-            Err(_) => {
-                write_i64(self.millis(), out);
-                out.extend_from_slice(b",\"ts_us\":");
-                write_i64(self.micros(), out);
-                out.extend_from_slice(b",\"ts_ns\":");
-                write_i64(self.nanos, out);
-            }
+        // Of the years 2001 to 2262 the places are fixed.
+        if let Some(digits) = u64::try_from(self.nanos).ok().and_then(Digits::nineteen) {
+            let mut text = *b"\"ts_ms\":0000000000000,\"ts_us\":0000000000000000,\"ts_ns\":0000000000000000000";
+            text[8..21].copy_from_slice(&digits[..13]);
+            text[30..46].copy_from_slice(&digits[..16]);
+            text[55..].copy_from_slice(&digits);
+            out.extend_from_slice(&text);
+            return;
         }
+        out.extend_from_slice(b"\"ts_ms\":");
+        write_i64(self.millis(), out);
+        out.extend_from_slice(b",\"ts_us\":");
+        write_i64(self.micros(), out);
+        out.extend_from_slice(b",\"ts_ns\":");
+        write_i64(self.nanos, out);
     }
 
     pub(crate) fn nanos(self) -> i64 {
@@ -142,5 +139,26 @@ pub(crate) fn completed(change: &Change) -> Option<Row> {
     match &change.after {
         Some(after) if change.before.is_some() && !after.is_complete() => change.completed_after(),
         after => after.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_is_written_in_three_units_in_every_year() {
+        for (nanos, text) in [
+            (
+                1_795_000_000_223_456_789,
+                "\"ts_ms\":1795000000223,\"ts_us\":1795000000223456,\"ts_ns\":1795000000223456789",
+            ),
+            (5_000_000, "\"ts_ms\":5,\"ts_us\":5000,\"ts_ns\":5000000"),
+            (-1, "\"ts_ms\":-1,\"ts_us\":-1,\"ts_ns\":-1"),
+        ] {
+            let mut out = Vec::new();
+            Processed::at_nanos(nanos).write_json(&mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
     }
 }

@@ -59,10 +59,44 @@ pub struct ConnectField {
     pub(crate) schema: ConnectSchema,
     /// Where the value stands in the row.
     pub(crate) index: usize,
-    /// A comma, the name as a JSON string and a colon.
-    pub(crate) json_name: Box<[u8]>,
+    /// The name as it stands between the values of a JSON object.
+    pub(crate) json_name: JsonName,
     /// How the field is written as JSON, where that is simple.
     pub(crate) direct: Direct,
+}
+
+/// A comma, a name as a JSON string and a colon. A short one is copied at a fixed length, which is cheaper.
+#[derive(Debug, Clone)]
+pub(crate) struct JsonName {
+    text: Box<[u8]>,
+    short: [u8; SHORT_NAME],
+}
+
+const SHORT_NAME: usize = 24;
+
+impl JsonName {
+    fn new(name: &str) -> Self {
+        let mut text = b",".to_vec();
+        super::json::write_string(name, &mut text);
+        text.push(b':');
+        let mut short = [0; SHORT_NAME];
+        if let Some(start) = short.get_mut(..text.len()) {
+            start.copy_from_slice(&text);
+        }
+        JsonName { text: text.into(), short }
+    }
+
+    /// Appends it, without the comma at the start of an object.
+    #[inline]
+    pub(crate) fn write(&self, is_first: bool, out: &mut Vec<u8>) {
+        match SHORT_NAME.checked_sub(self.text.len()) {
+            Some(rest) if !is_first => {
+                out.extend_from_slice(&self.short);
+                out.truncate(out.len() - rest);
+            }
+            _ => out.extend_from_slice(&self.text[usize::from(is_first)..]),
+        }
+    }
 }
 
 /// Fields that are written as JSON without a look at their schema.
@@ -74,6 +108,8 @@ pub(crate) enum Direct {
     Text,
     /// A `ZonedTimestamp` with six digits.
     Instant,
+    /// A Connect `Decimal` of this scale.
+    Decimal(i32),
     /// The schema decides.
     No,
 }
@@ -86,6 +122,7 @@ impl Direct {
             (Form::Plain, ConnectType::Int64) => Direct::Int64,
             (Form::Plain, ConnectType::String) => Direct::Text,
             (Form::ZonedTimestamp { digits: Some(6) }, _) => Direct::Instant,
+            (Form::Decimal { scale }, _) => Direct::Decimal(*scale),
             _ => Direct::No,
         }
     }
@@ -239,11 +276,8 @@ impl ConnectType {
 impl ConnectField {
     pub(crate) fn new(name: impl Into<Arc<str>>, schema: ConnectSchema, index: usize) -> Self {
         let name = name.into();
-        let mut json_name = b",".to_vec();
-        super::json::write_string(&name, &mut json_name);
-        json_name.push(b':');
-        let direct = Direct::of(&schema);
-        ConnectField { name, schema, index, json_name: json_name.into(), direct }
+        let (json_name, direct) = (JsonName::new(&name), Direct::of(&schema));
+        ConnectField { name, schema, index, json_name, direct }
     }
 
     /// The name.

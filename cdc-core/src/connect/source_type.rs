@@ -150,6 +150,25 @@ fn split(name: &str) -> (&str, Vec<i32>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connect::SourceTypeColumns;
+    use crate::schema::NativeType;
+
+    #[test]
+    fn columns_are_chosen_by_their_name_or_by_their_type() {
+        let source_type = SourceTypeColumns::matching(|name| name == "public.t.id")
+            .or_of_types(|name| name == "public.t.POSINT");
+        let modes = Modes { source_type, ..Modes::default() };
+        let table = TableId::new("public", "t");
+        let told = |name: &str, native: &str| {
+            let mut field = Field::required(name, DataType::Int32);
+            field.native = Some(NativeType { name: native.into(), length: None, scale: None });
+            let told = parameters(&field, Some(&table), &modes);
+            told.iter().map(|(_, value)| value.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(told("id", "integer"), "INT4 10 0 id");
+        assert_eq!(told("other", "integer"), "");
+        assert_eq!(told("other", "posint"), "POSINT 10 0 other", "a domain of integer");
+    }
 
     #[test]
     fn lengths_are_those_of_the_jdbc_driver() {

@@ -94,6 +94,7 @@ impl Pipeline {
         unsupported::refuse(properties)?;
         let profile = profile(properties)?;
         let topic_prefix = properties.required_string("topic.prefix")?;
+        check_prefix(&topic_prefix)?;
         let name = properties.string("name", &topic_prefix);
         let records = DebeziumRecords::from_properties(properties, &profile, S::CONNECTOR_NAME)?;
         let source = S::from_properties(properties)?;
@@ -126,6 +127,18 @@ pub fn no_transforms(
         }
     }
     Ok(Vec::new())
+}
+
+/// Debezium's rule and text: the prefix is part of names of topics.
+fn check_prefix(prefix: &str) -> Result<()> {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
+    if prefix.chars().all(fits) {
+        return Ok(());
+    }
+    Err(Error::configuration(format!(
+        "Invalid value {prefix} for configuration topic.prefix: {prefix} has invalid format (only the underscore, hyphen, dot \
+         and alphanumeric characters are allowed)"
+    )))
 }
 
 fn check_class<S: FromProperties>(properties: &Properties) -> Result<()> {

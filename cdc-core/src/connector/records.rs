@@ -25,6 +25,8 @@ pub struct DebeziumRecords {
     skipped: SkippedOperations,
     context: Headers,
     topics: HashMap<Arc<TableId>, Destination>,
+    /// The table of the last change: the next one is mostly of the same.
+    last: Option<(Arc<TableId>, Destination)>,
     messages: Destination,
     transactions: Destination,
     made: Vec<ChangeEvent>,
@@ -53,6 +55,7 @@ impl DebeziumRecords {
             skipped: SkippedOperations::from_properties(properties)?,
             context,
             topics: HashMap::new(),
+            last: None,
             messages: Destination::named(&format!("{prefix}.message")),
             transactions: Destination::named(&format!("{prefix}.{transactions}")),
             prefix,
@@ -61,13 +64,18 @@ impl DebeziumRecords {
     }
 
     fn topic(&mut self, table: &Arc<TableId>) -> Destination {
-        if let Some(topic) = self.topics.get(table) {
+        if let Some((last, topic)) = &self.last
+            && Arc::ptr_eq(last, table)
+        {
             return topic.clone();
         }
-        let name = topic_name(Some(&self.prefix), table);
-        let topic = Destination::of_topic(&name, table);
-        self.topics.insert(Arc::clone(table), topic.clone());
-        topic
+        let prefix = &self.prefix;
+        let topic = self
+            .topics
+            .entry(Arc::clone(table))
+            .or_insert_with(|| Destination::of_topic(&topic_name(Some(prefix), table), table));
+        self.last = Some((Arc::clone(table), topic.clone()));
+        topic.clone()
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) const ONLY: [(&str, &[&str], &str); 16] = [
 ];
 
 /// Options that are refused whatever they say. A name that ends in `.` stands for all that begin so.
-pub(super) const REFUSED: [(&str, &str); 30] = [
+pub(super) const REFUSED: [(&str, &str); 37] = [
     ("admin.override.", "give clients their options where the sink is built"),
     ("connector.plugin.version", "there is one version of each connector"),
     ("consumer.override.", "give clients their options where the sink is built"),
@@ -65,6 +65,16 @@ pub(super) const REFUSED: [(&str, &str); 30] = [
     ("topic.replacement", "route records by a transform, RegexRouter"),
     ("topics", "it is an option of sink connectors"),
     ("topics.regex", "it is an option of sink connectors"),
+    (
+        "bootstrap.servers",
+        "it is an option of Connect's workers; give clients their options where the sink is built",
+    ),
+    ("custom.retriable.exception", "an error's kind alone decides whether it is tried again"),
+    ("plugin.path", "it is an option of Connect's workers; everything is built in"),
+    ("record.processing.", "transforms run in the order of the log, as fast as one thread does"),
+    ("sourceinfo.struct.maker", "a transform changes the source block"),
+    ("task.management.timeout.ms", "a stop has the time that is set where the pipeline is built"),
+    ("transaction.boundary.interval.ms", "the batches of a source end as it reads"),
 ];
 
 /// Refuses what is there of them.

@@ -55,6 +55,7 @@ struct Content {
 }
 
 impl Content {
+    #[inline]
     fn value_ref(&self, index: usize) -> Option<ValueRef<'_>> {
         Some(match *self.cells.get(index)? {
             Cell::Null => ValueRef::Null,
@@ -75,6 +76,7 @@ impl Content {
         })
     }
 
+    #[inline]
     fn text(&self, start: u32, len: u32) -> Option<&str> {
         let start = usize::try_from(start).ok()?;
         self.text.get(start..start.checked_add(usize::try_from(len).ok()?)?)

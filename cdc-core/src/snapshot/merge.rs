@@ -1,5 +1,6 @@
 //! The state machine: tables, reads and the stream.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,7 +86,8 @@ pub enum FirstReads {
     Own,
     /// All the one that shows exactly what stands in the log before the stream's first change: the snapshot that is
     /// exported when a slot is made. The stream waits until these reads are done ([`Merge::is_idle`]), or until
-    /// [`Merge::rebase`] says that the snapshot can no longer be used.
+    /// [`Merge::rebase`] says that the snapshot can no longer be used. A table that it does not show as it was (rewritten or
+    /// truncated since) is asked for with [`FirstReads::Own`] once the others are done.
     Exported,
 }
 
@@ -101,6 +103,8 @@ pub struct Merge<V: Visible> {
     position: V::Position,
     open: Option<Open<V::Position>>,
     tables: Vec<Table<V>>,
+    /// Where each one is.
+    places: HashMap<Arc<TableId>, usize>,
     outbox: Outbox,
     /// The newest visible set that arrived, and the number of the first read after it.
     newest: Option<(V, u64)>,
@@ -117,11 +121,12 @@ impl<V: Visible> Merge<V> {
     /// A stream that was lost begins anew: so does the merge, with the state of the last offset.
     pub fn new(options: MergeOptions, position: V::Position, state: SnapshotState) -> Self {
         let table = |state: TableState| Table::new(state, Unknown::up_to_now(None), options.chunk);
-        Merge {
+        let mut merge = Merge {
             options,
             position,
             open: None,
             tables: state.tables.into_iter().map(table).collect(),
+            places: HashMap::new(),
             outbox: Outbox::default(),
             newest: None,
             next_read: 0,
@@ -129,7 +134,18 @@ impl<V: Visible> Merge<V> {
             sent: state.sent,
             paused: false,
             lagging: false,
-        }
+        };
+        merge.place_tables();
+        merge
+    }
+
+    fn place_tables(&mut self) {
+        let places = self.tables.iter().enumerate();
+        self.places = places.map(|(at, table)| (Arc::clone(&table.id), at)).collect();
+    }
+
+    fn find(&mut self, table: &TableId) -> Option<&mut Table<V>> {
+        self.places.get(table).and_then(|at| self.tables.get_mut(*at))
     }
 
     /// What an offset has to say that is saved with the events given so far.
@@ -170,24 +186,24 @@ impl<V: Visible> Merge<V> {
                 FirstReads::Own if self.paused => Unknown::everything(),
                 FirstReads::Own => Unknown::up_to_now(self.open.as_ref().map(|o| &o.transaction)),
             };
-            if let Some(table) = self.tables.iter_mut().find(|table| *table.id == plan.table) {
+            if let Some(table) = self.find(&plan.table) {
                 table.start_over(state.left);
                 table.rebase(unknown);
                 continue;
             }
             self.tables.push(Table::new(state, unknown, self.options.chunk));
+            self.place_tables();
         }
     }
 
     /// Gives up the snapshot of a table; false where that cannot be: a table without a key whose changes were left out
     /// already has to be read to its end.
     pub fn stop(&mut self, table: &TableId) -> bool {
-        let Some(at) = self.tables.iter().position(|known| *known.id == *table) else {
-            return true;
-        };
+        let Some(at) = self.places.get(table).copied() else { return true };
         let can = !self.tables[at].state().key.is_empty();
         if can {
             self.tables.remove(at);
+            self.place_tables();
         }
         can
     }
@@ -318,7 +334,8 @@ impl<V: Visible> Merge<V> {
 
     fn pass(&mut self, event: ChangeEvent, redone: bool) -> Result<Option<ChangeEvent>> {
         let Some(id) = event.origin().table.clone() else { return Ok(Some(event)) };
-        let known = self.tables.iter().position(|table| table.id == id);
+        let idle = self.tables.is_empty();
+        let known = if idle { None } else { self.places.get(&id).copied() };
         let Some(open) = &self.open else {
             // Tables are announced between transactions.
             if let (Some(at), Some(change)) = (known, event.as_change()) {
@@ -335,8 +352,10 @@ impl<V: Visible> Merge<V> {
                 if self.paused {
                     table.unknown = Unknown::everything();
                 }
+                let at = self.tables.len();
+                self.places.insert(Arc::clone(&table.id), at);
                 self.tables.push(table);
-                self.tables.len() - 1
+                at
             }
             None => return Ok(Some(event)),
         };
@@ -345,7 +364,9 @@ impl<V: Visible> Merge<V> {
         let place = event.origin().clone();
         let passed = table.pass(event, passing).map_err(|error| error.context(place))?;
         self.bound(at);
-        self.forget_done();
+        if self.tables.get(at).is_some_and(Table::is_done) {
+            self.forget_done();
+        }
         Ok(passed)
     }
 
@@ -468,8 +489,10 @@ impl<V: Visible> Merge<V> {
         for table in &mut self.tables {
             if let Some(read) = table.reading(id) {
                 for row in rows {
+                    let bytes = row.size();
                     read.row_count += 1;
-                    read.bytes += u64::try_from(row.size()).unwrap_or(u64::MAX);
+                    read.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+                    read.waiting_bytes += bytes;
                     read.rows.push(row);
                 }
                 table.give_rows_as_they_come(self.position, &mut self.outbox);
@@ -534,7 +557,7 @@ impl<V: Visible> Merge<V> {
                     out.push(*event);
                 }
                 Some(Taken::Done(table, read, lost)) => {
-                    if let Some(table) = self.tables.iter_mut().find(|known| known.id == table) {
+                    if let Some(table) = self.find(&table) {
                         table.done(read, lost);
                     }
                     self.forget_done();
@@ -545,7 +568,11 @@ impl<V: Visible> Merge<V> {
 
     /// Tables whose keys are all settled are not looked at any more.
     fn forget_done(&mut self) {
+        let before = self.tables.len();
         self.tables.retain(|table| !table.is_done());
+        if self.tables.len() != before {
+            self.place_tables();
+        }
     }
 
     /// How far the tables are that are being read.

@@ -162,6 +162,8 @@ mod progress;
 mod read;
 mod region;
 mod state;
+#[cfg(test)]
+mod stories;
 mod table;
 mod unknown;
 mod visible;

@@ -25,7 +25,8 @@ pub struct Stamp {
 pub(super) enum Item {
     /// A change of the whole table: its columns, or that it is emptied.
     Table(Arc<TableId>, Destination, Change),
-    Rows(Arc<TableId>, Destination, std::vec::IntoIter<Row>),
+    /// Rows, and roughly how many bytes they are.
+    Rows(Arc<TableId>, Destination, std::vec::IntoIter<Row>, usize),
     /// Changes of a table without a key that waited for its rows.
     Held(std::vec::IntoIter<ChangeEvent>),
     /// All of a read was given.
@@ -50,16 +51,15 @@ impl Outbox {
         self.items.is_empty()
     }
 
+    /// Bytes of rows that are not taken to the last.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
     pub(super) fn push(&mut self, item: Item) {
-        self.bytes += match &item {
-            Item::Rows(_, _, rows) => rows.as_slice().iter().map(Row::size).sum(),
-            Item::Held(events) => events.as_slice().iter().map(ChangeEvent::size).sum(),
-            Item::Table(..) | Item::Done(..) => 0,
-        };
+        if let Item::Rows(.., bytes) = &item {
+            self.bytes += bytes;
+        }
         self.items.push_back(item);
     }
 
@@ -76,14 +76,10 @@ impl Outbox {
         };
         loop {
             let event = match self.items.front_mut()? {
-                Item::Rows(table, destination, rows) => rows.next().map(|row| {
-                    self.bytes = self.bytes.saturating_sub(row.size());
+                Item::Rows(table, destination, rows, _) => rows.next().map(|row| {
                     ChangeEvent::change(destination.clone(), Change::read(row), origin(table))
                 }),
-                Item::Held(events) => events.next().map(|event| {
-                    self.bytes = self.bytes.saturating_sub(event.size());
-                    renumbered(event, number)
-                }),
+                Item::Held(events) => events.next().map(|event| renumbered(event, number)),
                 Item::Table(..) | Item::Done(..) => None,
             };
             if let Some(event) = event {
@@ -95,7 +91,8 @@ impl Outbox {
                     return Some(Taken::Event(Box::new(event)));
                 }
                 Item::Done(table, read, lost) => return Some(Taken::Done(table, read, lost)),
-                Item::Rows(..) | Item::Held(_) => {}
+                Item::Rows(.., bytes) => self.bytes = self.bytes.saturating_sub(bytes),
+                Item::Held(_) => {}
             }
         }
     }

@@ -44,9 +44,7 @@ impl Patches {
         for kept in memory.kept() {
             let reflected = visible.shows(&kept.transaction);
             for effect in &kept.effects {
-                if reflected && has_flaw(Flaw::DropAnyKey) {
-                    patches.apply(effect);
-                } else if !reflected {
+                if !reflected || has_flaw(Flaw::DropAnyKey) {
                     patches.apply(effect);
                 } else if !has_flaw(Flaw::NoUndo) {
                     patches.undo(effect);
@@ -176,12 +174,11 @@ impl Patches {
     #[cfg(test)]
     fn carry(&mut self, read: Vec<Row>) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
-        let by_key: HashMap<Key, Row> =
-            read.iter().map(|row| Ok((Key::of(row)?, row.clone()))).collect::<Result<_>>()?;
         let mut carried = Vec::new();
         for (key, patch) in &mut self.by_key {
             if let Patch::Carry(from, part) = patch {
-                let row = by_key.get(from).map(|row| {
+                let same = |row: &&Row| Key::of(row).is_ok_and(|key| key == *from);
+                let row = read.iter().find(same).map(|row| {
                     let mut row = row.clone();
                     overlay(&mut row, part);
                     row

@@ -55,6 +55,8 @@ pub(super) struct Reading<V: Visible> {
     pub(super) rows: Vec<Row>,
     pub(super) row_count: u64,
     pub(super) bytes: u64,
+    /// Bytes of the rows that are here.
+    pub(super) waiting_bytes: usize,
     pub(super) ended: Option<Ended>,
     /// Rows of a table without a key are being given.
     pub(super) giving: bool,
@@ -79,6 +81,7 @@ impl<V: Visible> Reading<V> {
             rows: Vec::new(),
             row_count: 0,
             bytes: 0,
+            waiting_bytes: 0,
             ended: None,
             giving: false,
             finished: false,

@@ -156,10 +156,10 @@ impl<V: Visible> Table<V> {
             change.operation = Operation::Update;
         }
         match &effect {
-            Effect::Moved { to, lost: true, .. } | Effect::Lost(to) => {
-                if !redone && !self.is_left(to) {
-                    self.read_again(to.clone());
-                }
+            Effect::Moved { to, lost: true, .. } | Effect::Lost(to)
+                if !redone && !self.is_left(to) =>
+            {
+                self.read_again(to.clone());
             }
             Effect::Whole(key) | Effect::Moved { from: key, .. }
                 if has_flaw(Flaw::ChangesSettleKeys) =>
@@ -296,7 +296,9 @@ impl<V: Visible> Table<V> {
             }
             if !read.rows.is_empty() {
                 let rows = std::mem::take(&mut read.rows).into_iter();
-                outbox.push(Item::Rows(Arc::clone(&self.id), began.destination.clone(), rows));
+                let bytes = std::mem::take(&mut read.waiting_bytes);
+                let id = Arc::clone(&self.id);
+                outbox.push(Item::Rows(id, began.destination.clone(), rows, bytes));
             }
         }
     }
@@ -340,12 +342,14 @@ impl<V: Visible> Table<V> {
             let Some(began) = &read.began else { break };
             let table = || Arc::clone(&self.id);
             let rows = std::mem::take(&mut read.rows);
+            let bytes = std::mem::take(&mut read.waiting_bytes);
             let lost = if self.state.key.is_empty() {
                 outbox.push(Item::Held(held(&self.memory, &began.visible).into_iter()));
                 Vec::new()
             } else {
                 let (rows, lost) = Patches::fold(&self.memory, &began.visible).finish(rows)?;
-                outbox.push(Item::Rows(table(), began.destination.clone(), rows.into_iter()));
+                let destination = began.destination.clone();
+                outbox.push(Item::Rows(table(), destination, rows.into_iter(), bytes));
                 lost
             };
             outbox.push(Item::Done(table(), id, lost));

@@ -19,7 +19,7 @@ use crate::schema::{Schema, TableId};
 use crate::source::{
     Acknowledge, Acknowledger, Positions, Request, Source, SourceContext, SystemIdentity,
 };
-use crate::status::Phase;
+use crate::status::{Phase, Progress};
 
 /// A server in memory: transactions are committed to it, [sources](MemoryLog::source) read it, and what they
 /// acknowledge is forgotten.
@@ -137,6 +137,7 @@ impl MemoryLog {
             snapshot: true,
             max_events: usize::MAX,
             stage: Stage::Stopped,
+            progress: Progress::default(),
         }
     }
 }
@@ -167,6 +168,7 @@ pub struct MemorySource {
     snapshot: bool,
     max_events: usize,
     stage: Stage,
+    progress: Progress,
 }
 
 #[derive(Debug)]
@@ -360,6 +362,7 @@ fn take_fault(state: &mut State, moment: Moment) -> Result<()> {
 impl Source for MemorySource {
     async fn acquire(&mut self, context: &SourceContext) -> Result<()> {
         self.max_events = context.limits.max_events;
+        self.progress = context.progress.clone();
         let shared = Arc::clone(&self.log.0);
         loop {
             let changed = shared.changed.notified();
@@ -404,7 +407,11 @@ impl Source for MemorySource {
             changed.as_mut().enable();
             {
                 let mut state = log.lock();
-                if let Some(batch) = self.try_next(&mut state)? {
+                let next = self.try_next(&mut state)?;
+                if matches!(self.stage, Stage::Streaming(_)) {
+                    self.progress.set_phase(Phase::Streaming);
+                }
+                if let Some(batch) = next {
                     return Ok(Some(batch));
                 }
                 if state.ended && matches!(self.stage, Stage::Streaming(_)) {

@@ -82,16 +82,7 @@ impl Decimal {
     /// `Decimal`; `None` for NaN and the infinities.
     pub fn unscaled_be_bytes(&self) -> Option<Vec<u8>> {
         match &self.0 {
-            Repr::Small { unscaled, .. } => {
-                let bytes = unscaled.to_be_bytes();
-                let filler = if *unscaled < 0 { 0xff } else { 0x00 };
-                let mut start = 0;
-                while start < 7 && bytes[start] == filler && (bytes[start + 1] ^ filler) & 0x80 == 0
-                {
-                    start += 1;
-                }
-                Some(bytes[start..].to_vec())
-            }
+            Repr::Small { .. } => self.with_unscaled_be_bytes(<[u8]>::to_vec),
             Repr::Big { unscaled, .. } => Some(unscaled.to_signed_bytes_be()),
             _ => None,
         }
@@ -104,12 +95,10 @@ impl Decimal {
         use_bytes: impl FnOnce(&[u8]) -> R,
     ) -> Option<R> {
         if let Repr::Small { unscaled, .. } = &self.0 {
-            let bytes = unscaled.to_be_bytes();
-            let filler = if *unscaled < 0 { 0xff } else { 0x00 };
-            let start = (0..7)
-                .find(|&at| bytes[at] != filler || (bytes[at + 1] ^ filler) & 0x80 != 0)
-                .unwrap_or(7);
-            return Some(use_bytes(&bytes[start..]));
+            // All bits but those that repeat the sign, and one for the sign.
+            let bits = 64 - (unscaled ^ (unscaled >> 63)).leading_zeros() + 1;
+            let start = 8 - bits.div_ceil(8) as usize;
+            return Some(use_bytes(&unscaled.to_be_bytes()[start..]));
         }
         self.unscaled_be_bytes().map(|bytes| use_bytes(&bytes))
     }

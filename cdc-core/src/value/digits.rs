@@ -3,8 +3,7 @@
 const TEN_8: u64 = 100_000_000;
 const TEN_16: u64 = TEN_8 * TEN_8;
 
-/// The digits of an integer, to be written more than once: of a time in nanoseconds the first digits are those of the
-/// milliseconds.
+/// The digits of an integer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Digits {
     buffer: [u8; 24],
@@ -33,13 +32,10 @@ impl Digits {
         &self.buffer[self.at..]
     }
 
-    /// The digits of the number divided by a power of ten.
-    pub(crate) fn without_last(&self, count: usize) -> &[u8] {
-        let digits = self.as_bytes();
-        match digits.len().checked_sub(count) {
-            Some(first) if first > 0 => &digits[..first],
-            _ => b"0",
-        }
+    /// The digits of a number that has nineteen of them.
+    pub(crate) fn nineteen(value: u64) -> Option<[u8; 19]> {
+        let digits = Digits::of(value);
+        (digits.at == 5).then(|| *digits.buffer.last_chunk().unwrap_or(&[b'0'; 19]))
     }
 }
 
@@ -121,10 +117,10 @@ mod tests {
     }
 
     #[test]
-    fn a_quotient_has_the_first_digits() {
-        assert_eq!(Digits::of(1_234_567).without_last(3), b"1234");
-        assert_eq!(Digits::of(999).without_last(3), b"0");
-        assert_eq!(Digits::of(0).without_last(0), b"0");
+    fn nineteen_digits_are_all_or_none() {
+        assert_eq!(Digits::nineteen(1_234_567_890_123_456_789), Some(*b"1234567890123456789"));
+        assert_eq!(Digits::nineteen(999_999_999_999_999_999), None);
+        assert_eq!(Digits::nineteen(u64::MAX), None);
     }
 
     #[test]

@@ -32,11 +32,16 @@ pub(crate) async fn connect(access: &SqlAccess) -> Result<SqlClient, PostgresErr
     }
     if let Some(timeout) = access.query_timeout {
         client
-            .batch_execute(&format!("SET SESSION statement_timeout = {}", timeout.as_millis()))
+            .batch_execute(&format!("SET SESSION statement_timeout = {}", millis(timeout)))
             .await
             .map_err(failed(&client, "setting up the session"))?;
     }
     Ok(client)
+}
+
+/// A time as the server's settings take it, at most some 24 days; less than a millisecond would be no limit at all.
+pub(crate) fn millis(time: std::time::Duration) -> i32 {
+    i32::try_from(time.as_millis()).unwrap_or(i32::MAX).max(1)
 }
 
 /// Names what a statement was for, in its error.

@@ -87,8 +87,25 @@ pub(crate) async fn insert_position(
     client: &SqlClient,
     segment_size: u64,
 ) -> Result<Lsn, PostgresError> {
+    position(client, "pg_current_wal_insert_lsn()", segment_size).await
+}
+
+/// The end of what is on the server's disk: what is behind it, such as the changes of a transaction that is open, may not be
+/// sent for many seconds.
+pub(crate) async fn flushed_position(
+    client: &SqlClient,
+    segment_size: u64,
+) -> Result<Lsn, PostgresError> {
+    position(client, "pg_current_wal_flush_lsn()", segment_size).await
+}
+
+async fn position(
+    client: &SqlClient,
+    function: &str,
+    segment_size: u64,
+) -> Result<Lsn, PostgresError> {
     let row = client
-        .query_one("SELECT pg_current_wal_insert_lsn()::text AS lsn", &[])
+        .query_one(&format!("SELECT {function}::text AS lsn"), &[])
         .await
         .map_err(failed(client, "reading the end of the log"))?;
     let lsn: String = get(client, &row, "lsn")?;

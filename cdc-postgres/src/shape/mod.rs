@@ -236,10 +236,12 @@ fn mask_field(field: &mut cdc_core::Field, mask: &Mask) {
     {
         *most = (*most).max(u32::try_from(text.len()).unwrap_or(u32::MAX));
     }
-    if matches!(mask, Mask::Fixed(_)) {
-        // NULL is masked too.
-        field.value_type.default = None;
-    }
+    // What a column may hold by itself is masked like the rest.
+    let data_type = field.value_type.data_type.clone();
+    let default = field.value_type.default.take().filter(|_| !matches!(mask, Mask::Fixed(_)));
+    field.value_type.default =
+        default.map(|default| mask.apply(default.as_ref(), &data_type).unwrap_or(default));
+    field.default_expression = None;
 }
 
 /// An update whose row before is whole and shows the same.

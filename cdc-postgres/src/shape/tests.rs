@@ -202,3 +202,27 @@ fn a_salt_is_not_shown() {
     };
     assert_eq!(format!("{mask:?}"), "Hash(SHA-256, Bytes)");
 }
+
+#[test]
+fn a_default_is_masked_like_a_value() {
+    let text = || cdc_core::ValueType::required(DataType::TEXT).with_default("secret".into());
+    let mut computed = Field::optional("computed", DataType::TEXT);
+    computed.default_expression = Some("lower('SECRET')".into());
+    let schema = Schema::builder()
+        .table(TableId::new("public", "t"))
+        .fields([Field::new("cut", text()), Field::new("fixed", text()), computed])
+        .build()
+        .unwrap();
+    let rules = ShapeRules {
+        masks: vec![
+            (set("public.t.cut"), Mask::Truncate(2)),
+            (set("public.t.fixed"), Mask::asterisks(3)),
+            (set("public.t.computed"), Mask::Truncate(2)),
+        ],
+        ..ShapeRules::default()
+    };
+    let event = shaped(rules, Change::table(schema)).unwrap();
+    let shown = &event.as_change().unwrap().schema;
+    assert_eq!(shown.field(0).unwrap().value_type.default, Some("se".into()));
+    assert!(!format!("{shown:?}").to_lowercase().contains("secret"));
+}

@@ -124,11 +124,11 @@ async fn lock(
         return Ok(());
     }
     // However long the statement may wait is said apart, and rows are read for as long as it takes.
-    let timeout = options.snapshot_lock_timeout.unwrap_or_default();
+    let timeout = options.snapshot_lock_timeout;
     client
         .batch_execute(&format!(
             "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {}",
-            timeout.as_millis()
+            timeout.map_or(0, catalog::millis)
         ))
         .await
         .map_err(failed(client, WHAT))?;
@@ -144,6 +144,7 @@ async fn lock(
         .await
         .map_err(|error| match failed(client, WHAT)(error) {
             late if late.sqlstate() == Some("55P03") => {
+                let timeout = timeout.unwrap_or_default();
                 PostgresError::SnapshotLock { timeout, reason: late.to_string() }
             }
             other => other,

@@ -21,7 +21,8 @@ use crate::sql::plan::Plans;
 
 /// Writes rows into a PostgreSQL database (12 or newer), exactly once.
 ///
-/// Every batch is one transaction that also holds the pipeline's offset, and `synchronous_commit` is on. Columns get
+/// Every batch is one transaction that also holds the pipeline's offset, and `synchronous_commit` is on. Rows go to the server
+/// as arrays (`UNNEST`) of 2 048 rows, numbers and times in binary, while it works on those before. Columns get
 /// the types of the source; enums are text, and so is what PostgreSQL has no type for (times finer than
 /// microseconds, types that are unknown here); maps and structs are json. A column that a user made with a type of
 /// the same name as at the source (an enum, a type of an extension) is used as it is. The role needs the right to create tables,

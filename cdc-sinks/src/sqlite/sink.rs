@@ -15,7 +15,8 @@ use crate::sql::offsets::{Claim, OFFSET_TABLE};
 /// Writes rows into a SQLite file, exactly once.
 ///
 /// Every batch is one transaction that also holds the pipeline's offset, on the disk when it is committed
-/// (`journal_mode=WAL`, `synchronous=FULL`). Readers are not disturbed. How values are stored:
+/// (`journal_mode=WAL`, `synchronous=FULL`). Readers are not disturbed. The WAL grows to 32 MiB before its pages are copied into
+/// the file, and 8 MiB of pages are kept in memory. How values are stored:
 ///
 /// | source type | column | stored as |
 /// |---|---|---|

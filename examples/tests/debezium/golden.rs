@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use cdc_core::offset_store::{FileOffsetStore, OffsetStore};
+
 use crate::comparer::compare;
 use crate::connector::Connector;
 use crate::exceptions::{self, Exceptions};
@@ -148,6 +150,18 @@ async fn times_in_adaptive_microseconds_and_decimals_as_numbers() {
 async fn null_becomes_the_default_where_that_is_asked_for() {
     let set = [("value.converter.replace.null.with.default", "true")];
     equal("types/default", &set, "replace.null.with.default").await;
+}
+
+#[tokio::test]
+async fn what_connect_shows_of_each_connector_can_be_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FileOffsetStore::open(folder.path()).unwrap();
+    for variant in VARIANTS {
+        let shown = golden(&format!("{variant}.offsets.json"));
+        store.import_connect(variant, &["stdout"], &shown).await.unwrap();
+        let offsets = OffsetStore::open(&store, variant).await.unwrap();
+        assert!(offsets["stdout"].get("lsn").is_some(), "{variant}");
+    }
 }
 
 #[test]

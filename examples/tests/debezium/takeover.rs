@@ -17,6 +17,27 @@ struct Logged {
     kind: char,
 }
 
+/// What the slot still has.
+async fn log_of(connector: &Connector) -> Vec<Logged> {
+    let database = &connector.database;
+    let logged = database
+        .sql
+        .query(
+            "SELECT (lsn - '0/0')::int8, xid::text, chr(get_byte(data, 0)) \
+             FROM pg_logical_slot_peek_binary_changes($1::text::name, NULL, NULL, 'proto_version', '1', 'publication_names', 'dbz_publication')",
+            &[&database.name],
+        )
+        .await
+        .unwrap();
+    let logged = logged.iter().map(|row| Logged {
+        lsn: u64::try_from(row.get::<_, i64>(0)).unwrap(),
+        xid: row.get::<_, String>(1).parse().unwrap(),
+        kind: row.get::<_, String>(2).chars().next().unwrap(),
+    });
+    // Relations and types are told where they are first needed.
+    logged.filter(|message| "BCIUD".contains(message.kind)).collect()
+}
+
 /// A stopped Debezium connector: publication, slot, and three transactions that the slot still has.
 async fn left_by_debezium(purpose: &str) -> (Connector, Vec<Logged>) {
     let mut connector = shop(purpose).await;
@@ -37,22 +58,7 @@ async fn left_by_debezium(purpose: &str) -> (Connector, Vec<Logged>) {
             "BEGIN; INSERT INTO orders VALUES (6, 'f'); INSERT INTO orders VALUES (7, 'g'); COMMIT",
         )
         .await;
-    let logged = database
-        .sql
-        .query(
-            "SELECT (lsn - '0/0')::int8, xid::text, chr(get_byte(data, 0)) \
-             FROM pg_logical_slot_peek_binary_changes($1::text::name, NULL, NULL, 'proto_version', '1', 'publication_names', 'dbz_publication')",
-            &[&database.name],
-        )
-        .await
-        .unwrap();
-    let logged = logged.iter().map(|row| Logged {
-        lsn: u64::try_from(row.get::<_, i64>(0)).unwrap(),
-        xid: row.get::<_, String>(1).parse().unwrap(),
-        kind: row.get::<_, String>(2).chars().next().unwrap(),
-    });
-    // Relations and types are told where they are first needed.
-    let logged: Vec<Logged> = logged.filter(|message| "BCIUD".contains(message.kind)).collect();
+    let logged = log_of(&connector).await;
     let kinds: String = logged.iter().map(|message| message.kind).collect();
     assert_eq!(kinds, "BIICBIIUICBIIC", "three transactions");
     (connector, logged)
@@ -89,7 +95,8 @@ async fn taken_over(connector: &Connector, offsets: &str, more: &[&str]) -> Vec<
 
 async fn confirm(connector: &Connector, lsn: u64) {
     let name = &connector.database.name;
-    let statement = format!("SELECT pg_replication_slot_advance('{name}', '0/0'::pg_lsn + {lsn})");
+    let (high, low) = (lsn >> 32, lsn & 0xffff_ffff);
+    let statement = format!("SELECT pg_replication_slot_advance('{name}', '{high:X}/{low:X}')");
     connector.database.one(&statement).await;
 }
 
@@ -101,6 +108,32 @@ async fn an_offset_inside_a_transaction_is_gone_on_from_with_the_next_change() {
     let lines = taken_over(&connector, &shown(&logged, 6), &[]).await;
     let orders = rows(&lines, "shop.public.orders");
     assert_eq!(orders, ["d4", "-4", "c14", "c5", "c6", "c7"]);
+    connector.database.drop_now().await;
+}
+
+#[tokio::test]
+async fn an_offset_inside_a_transaction_that_is_sent_in_progress_is_the_same() {
+    let (connector, logged) = left_by_debezium("streamed").await;
+    let name = &connector.database.name;
+    let version = connector.database.one("SHOW server_version_num").await.unwrap();
+    if version.parse::<u32>().unwrap() >= 140_000 {
+        let bound = format!("ALTER DATABASE \"{name}\" SET logical_decoding_work_mem = '64kB'");
+        connector.database.run(&bound).await;
+    }
+    let rows_of = |from: u32| {
+        format!(
+            "INSERT INTO orders SELECT id, repeat('x', 1000) FROM generate_series({from}, {from} + 499) AS id"
+        )
+    };
+    connector.database.run(&format!("BEGIN; {}; {}; COMMIT", rows_of(1000), rows_of(2000))).await;
+    let large = log_of(&connector).await;
+    assert!(large.len() > logged.len() + 1000);
+    // Of the last transaction 700 changes are done.
+    let begin = large.iter().rposition(|message| message.kind == 'B').unwrap();
+    let lines = taken_over(&connector, &shown(&large, begin + 700), &[]).await;
+    let orders = rows(&lines, "shop.public.orders");
+    assert_eq!(orders.len(), 300);
+    assert_eq!((orders[0].as_str(), orders[299].as_str()), ("c2200", "c2499"));
     connector.database.drop_now().await;
 }
 

@@ -17,7 +17,7 @@ use crate::value::Value;
 use super::decode::{Reader, schemaless};
 use super::encode::Writer;
 use super::options::{ConverterType, DecimalFormat, JsonOptions};
-use super::parser::{Node, decode_text, parse, schema_and_payload};
+use super::parser::{Node, decode_text, parse, payload_under, schema_and_payload};
 use super::schema::{read_schema, write_schema};
 
 /// Writes and reads records as `org.apache.kafka.connect.json.JsonConverter` does, byte for byte.
@@ -49,7 +49,9 @@ pub struct JsonConverter {
     profile: ConnectProfile,
     content: Option<Known>,
     written: HashMap<WrittenKey, Written>,
-    read: HashMap<Box<str>, Known>,
+    read: HashMap<Arc<str>, Known>,
+    /// The schema that was read last: the next one is mostly the same.
+    last_read: Option<(Arc<str>, Known)>,
     /// The table of the last change: the next one is mostly of the same.
     last: Option<TableWriter>,
     tables: HashMap<u64, TableWriter>,
@@ -99,6 +101,7 @@ impl JsonConverter {
             content: None,
             written: HashMap::new(),
             read: HashMap::new(),
+            last_read: None,
             last: None,
             tables: HashMap::new(),
         };
@@ -183,6 +186,11 @@ impl JsonConverter {
         if !self.options.schemas_enable {
             return plain(&parse(&text)?.unwrap_or(Node::Null));
         }
+        if let Some((schema, known)) = &self.last_read
+            && let Some(payload) = payload_under(&text, schema)
+        {
+            return self.payload(known, &parse(payload)?.unwrap_or(Node::Null));
+        }
         if let Some((schema, payload)) = schema_and_payload(&text) {
             let known = self.known_schema(schema)?;
             let payload = parse(payload)?.unwrap_or(Node::Null);
@@ -224,7 +232,8 @@ impl JsonConverter {
 
     /// The schema of a text, `None` for `null`.
     fn known_schema(&mut self, text: &str) -> Result<Option<Known>> {
-        if let Some(known) = self.read.get(text) {
+        if let Some((text, known)) = self.read.get_key_value(text) {
+            self.last_read = Some((Arc::clone(text), known.clone()));
             return Ok(Some(known.clone()));
         }
         let node = parse(text)?.unwrap_or(Node::Null);
@@ -235,7 +244,9 @@ impl JsonConverter {
         if self.read.len() >= self.options.cache_size {
             self.read.clear();
         }
-        self.read.insert(text.into(), known.clone());
+        let text: Arc<str> = text.into();
+        self.read.insert(Arc::clone(&text), known.clone());
+        self.last_read = Some((text, known.clone()));
         Ok(Some(known))
     }
 

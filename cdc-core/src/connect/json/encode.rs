@@ -199,7 +199,7 @@ impl Writer<'_> {
     pub(crate) fn row(&self, fields: &[ConnectField], row: &Row, out: &mut Vec<u8>) -> Result<()> {
         out.push(b'{');
         for (position, field) in fields.iter().enumerate() {
-            out.extend_from_slice(&field.json_name[usize::from(position == 0)..]);
+            field.json_name.write(position == 0, out);
             let value = row.get(field.index).unwrap_or(ValueRef::Null);
             match (field.direct, &value) {
                 (Direct::Text, ValueRef::Text(text)) => write_string(text, out),
@@ -217,6 +217,11 @@ impl Writer<'_> {
                     }
                     None => self.field(field, row, value, out)?,
                 },
+                (Direct::Decimal(scale), ValueRef::Decimal(decimal))
+                    if decimal.scale() == Some(scale) =>
+                {
+                    self.decimal(decimal, out)?;
+                }
                 _ => self.field(field, row, value, out)?,
             }
         }

@@ -164,6 +164,20 @@ pub(crate) fn schema_and_payload(text: &str) -> Option<(&str, &str)> {
     }
 }
 
+/// The span of the payload where the document begins with exactly this schema, as all records of a topic do while it
+/// stays the same; `None` for any other document.
+pub(crate) fn payload_under<'t>(text: &'t str, schema: &str) -> Option<&'t str> {
+    let rest = text.strip_prefix("{\"schema\":")?.strip_prefix(schema)?;
+    let rest = rest.strip_prefix(",\"payload\":")?;
+    let mut parser = Parser { text: rest, bytes: rest.as_bytes(), at: 0 };
+    parser.skip_space();
+    let start = parser.at;
+    parser.skip_value(0)?;
+    let span = rest.get(start..parser.at)?;
+    parser.skip_space();
+    parser.eat(b'}').then_some(span)
+}
+
 struct Parser<'a> {
     text: &'a str,
     bytes: &'a [u8],
@@ -497,6 +511,25 @@ mod tests {
 
     fn read(text: &str) -> Option<Node<'_>> {
         parse(text).ok().flatten()
+    }
+
+    #[test]
+    fn a_payload_under_the_same_schema_is_found_as_the_full_parser_finds_it() {
+        let schema = r#"{"type":"int32"}"#;
+        for (text, payload) in [
+            (r#"{"schema":{"type":"int32"},"payload":7}"#, Some("7")),
+            (r#"{"schema":{"type":"int32"},"payload": {"a":"}"} } rest"#, Some(r#"{"a":"}"}"#)),
+            (r#"{"schema":{"type":"int32"},"payload":7,"more":8}"#, None),
+            (r#"{"schema":{"type":"int32"},"payload":7"#, None),
+            (r#"{"schema":{"type":"int32"},"payload":}"#, None),
+            (r#"{"schema":{"type":"int64"},"payload":7}"#, None),
+            (r#"{"schema":{"type":"int32"} ,"payload":7}"#, None),
+        ] {
+            assert_eq!(payload_under(text, schema), payload, "{text}");
+            if payload.is_some() {
+                assert_eq!(schema_and_payload(text).map(|(_, payload)| payload), payload);
+            }
+        }
     }
 
     #[test]

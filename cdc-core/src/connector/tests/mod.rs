@@ -102,6 +102,7 @@ fn what_is_wrong_is_named() {
             "io.debezium.connector.mysql.MySqlConnector",
             "it is no connector of this program",
         ),
+        ("topic.prefix", "my shop", "only the underscore, hyphen, dot and alphanumeric"),
         ("topic.prefix", "", "Invalid value  for configuration topic.prefix"),
         ("value.converter.schemas.enabled", "x", "value.converter: schemas.enabled is no option"),
         (

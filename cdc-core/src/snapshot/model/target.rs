@@ -175,8 +175,8 @@ impl Target {
         self.write_keyed(change, version, database)?;
         let place = (version.0, version.1);
         if snapshot || place >= self.furthest {
-            for key in 0..KEYS {
-                if let (Some(old), Some(new)) = (before[key], self.rows[key])
+            for (key, (old, new)) in before.iter().zip(&self.rows).enumerate() {
+                if let (Some(old), Some(new)) = (old, new)
                     && new.version < old.version
                 {
                     return Err(format!("key {key} goes back from {old:?} to {new:?}"));

@@ -4,161 +4,34 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::database::{Database, Image, KEYS, Status, Table, Workload, origin};
+use super::database::{Database, Image, KEYS, Table, origin};
+use super::schedule::{Act, KINDS};
+use super::setup::{Kind, Setup, ShellFlaw, Start};
 use super::tape::Tape;
 use super::target::{Batch, Delivery, Offset, Target};
 use crate::batch::BatchLimits;
 use crate::event::{Change, ChangeEvent};
-use crate::origin::{TransactionId, TransactionOrigin};
 use crate::row::Row;
 use crate::snapshot::{
     BarrierTicket, Began, ChunkTarget, FirstReads, Key, KeyRange, Merge, MergeOptions, Read,
-    ReadId, Region, SnapshotState, Stamp, TablePlan, Visible,
+    ReadId, Region, SnapshotState, Stamp, TablePlan,
 };
-
-/// The visible sets of a kind of database.
-pub(super) trait Kind: Visible<Position = usize, Barrier = u64> {
-    fn new(shown: u64) -> Self;
-    fn exported(place: usize) -> Self;
-}
-
-fn number(transaction: &TransactionOrigin) -> u32 {
-    match transaction.id {
-        Some(TransactionId::Xid(number)) => number,
-        _ => 63,
-    }
-}
-
-/// As PostgreSQL: exact.
-#[derive(Debug, Clone)]
-pub(super) enum Exact {
-    Own(u64),
-    Exported(usize),
-}
-
-/// As MySQL: a subset of what the rows show.
-#[derive(Debug, Clone)]
-pub(super) struct Subset(u64);
-
-fn take_out(barrier: &mut u64, shown: u64) -> bool {
-    *barrier &= !shown;
-    *barrier == 0
-}
-
-impl Visible for Exact {
-    const EXACT: bool = true;
-    type Position = usize;
-    type Barrier = u64;
-
-    fn shows(&self, transaction: &TransactionOrigin) -> bool {
-        match self {
-            Exact::Own(shown) => shown >> number(transaction) & 1 == 1,
-            Exact::Exported(place) => transaction.position[0] < *place as u64,
-        }
-    }
-
-    fn clears(&self, barrier: &mut u64) -> bool {
-        match self {
-            Exact::Own(shown) => take_out(barrier, *shown),
-            Exact::Exported(_) => false,
-        }
-    }
-
-    fn came_by(barrier: &mut u64, transaction: &TransactionOrigin) -> bool {
-        take_out(barrier, 1 << number(transaction))
-    }
-}
-
-impl Kind for Exact {
-    fn new(shown: u64) -> Self {
-        Exact::Own(shown)
-    }
-    fn exported(place: usize) -> Self {
-        Exact::Exported(place)
-    }
-}
-
-impl Visible for Subset {
-    const EXACT: bool = false;
-    type Position = usize;
-    type Barrier = u64;
-
-    fn shows(&self, transaction: &TransactionOrigin) -> bool {
-        self.0 >> number(transaction) & 1 == 1
-    }
-
-    fn clears(&self, barrier: &mut u64) -> bool {
-        take_out(barrier, self.0)
-    }
-
-    fn came_by(barrier: &mut u64, _: &TransactionOrigin) -> bool {
-        *barrier == 0
-    }
-}
-
-impl Kind for Subset {
-    fn new(shown: u64) -> Self {
-        Subset(shown)
-    }
-    fn exported(_: usize) -> Self {
-        Subset(0)
-    }
-}
-
-/// A mistake of the shell rather than of the merge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ShellFlaw {
-    HorizonBeforeVisible,
-    HorizonIsFlushed,
-    /// The end of what the visible set has.
-    HorizonIsVisible,
-    NoBarrier,
-    PendingKeysNotSaved,
-    /// After a restart inside a transaction, what was done of it is not handed in.
-    NothingAlreadyDone,
-    /// Two sinks resume with the state of the earlier one.
-    MeetIsTheEarlier,
-}
-
-/// What is tried.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Setup {
-    pub(super) workload: Workload,
-    pub(super) targets: &'static [Delivery],
-    pub(super) kills: usize,
-    pub(super) start: Option<Start>,
-    pub(super) flaw: Option<ShellFlaw>,
-    pub(super) max_reads: usize,
-    pub(super) small_memory: bool,
-    /// Snapshots are asked for again, halted and resumed.
-    pub(super) requests: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Start {
-    /// From the snapshot that is exported with a slot.
-    Exported,
-    /// Into an empty target.
-    Merged,
-    /// The target has everything; a snapshot is asked for.
-    OnDemand,
-}
 
 /// A read that the shell carries out.
 #[derive(Debug)]
-struct Task<V> {
-    read: Read,
-    table: Table,
-    step: Step,
-    horizon: Option<usize>,
-    visible: Option<V>,
-    rows: Vec<Row>,
-    at_end: bool,
-    generation: usize,
+pub(super) struct Task<V> {
+    pub(super) read: Read,
+    pub(super) table: Table,
+    pub(super) step: Step,
+    pub(super) horizon: Option<usize>,
+    pub(super) visible: Option<V>,
+    pub(super) rows: Vec<Row>,
+    pub(super) at_end: bool,
+    pub(super) generation: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     Lock,
     Visible,
     Horizon,
@@ -169,87 +42,36 @@ enum Step {
 
 /// The transaction in the middle of which the stream is.
 #[derive(Debug, Clone, Copy)]
-struct Inside {
+pub(super) struct Inside {
     done: usize,
 }
 
 pub(super) struct World<V: Kind> {
-    setup: Setup,
-    tape: Tape,
-    weights: [usize; KINDS],
-    database: Database,
-    merge: Merge<V>,
-    point: usize,
-    inside: Option<Inside>,
+    pub(super) setup: Setup,
+    pub(super) tape: Tape,
+    pub(super) weights: [usize; KINDS],
+    pub(super) database: Database,
+    pub(super) merge: Merge<V>,
+    pub(super) point: usize,
+    pub(super) inside: Option<Inside>,
     /// Statements of the transaction at `point` that were done before the restart.
-    skip: usize,
+    pub(super) skip: usize,
     /// The generation of columns that this connection has named.
-    named: Option<usize>,
-    batch: Vec<ChangeEvent>,
-    cut: Offset,
-    tasks: Vec<Task<V>>,
-    barrier: Option<(BarrierTicket, u64)>,
-    ticket: Option<BarrierTicket>,
-    observation: Option<u64>,
-    exported: Option<usize>,
-    targets: Vec<Target>,
-    kills: usize,
-    requested: bool,
-    trace: Option<Vec<String>>,
+    pub(super) named: Option<usize>,
+    pub(super) batch: Vec<ChangeEvent>,
+    pub(super) cut: Offset,
+    pub(super) tasks: Vec<Task<V>>,
+    pub(super) barrier: Option<(BarrierTicket, u64)>,
+    pub(super) ticket: Option<BarrierTicket>,
+    pub(super) observation: Option<u64>,
+    pub(super) exported: Option<usize>,
+    pub(super) targets: Vec<Target>,
+    pub(super) kills: usize,
+    pub(super) requested: bool,
+    pub(super) trace: Option<Vec<String>>,
 }
 
 type Checked = Result<(), String>;
-
-/// Kinds of acts, which are as likely as each other.
-const KINDS: usize = 10;
-const KILL: usize = 8;
-const REQUEST: usize = 9;
-
-impl Act {
-    fn kind(&self) -> usize {
-        match self {
-            Act::Begin => 0,
-            Act::Commit(_) | Act::Abort(_) | Act::Flush => 1,
-            Act::BecomeVisible(_) => 2,
-            Act::Shown(_) => 3,
-            Act::Deliver => 4,
-            Act::Take | Act::Cut | Act::Write(_) | Act::Save(_) => 5,
-            Act::AskBarrier | Act::AnswerBarrier | Act::Observe | Act::Observed => 6,
-            Act::Open | Act::Advance(_) => 7,
-            Act::Kill | Act::LoseExported | Act::Fail(_) | Act::LoseBarrier => KILL,
-            Act::Request | Act::Pause | Act::Resume | Act::Lag(_) => REQUEST,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Act {
-    Begin,
-    Commit(usize),
-    Abort(usize),
-    BecomeVisible(usize),
-    Shown(usize),
-    Flush,
-    Deliver,
-    Take,
-    Cut,
-    AskBarrier,
-    AnswerBarrier,
-    LoseBarrier,
-    Observe,
-    Observed,
-    Open,
-    Advance(usize),
-    Fail(usize),
-    Write(usize),
-    Save(usize),
-    Kill,
-    Request,
-    Pause,
-    Resume,
-    Lag(bool),
-    LoseExported,
-}
 
 impl<V: Kind> World<V> {
     pub(super) fn new(setup: Setup, mut tape: Tape, trace: bool) -> Self {
@@ -283,65 +105,10 @@ impl<V: Kind> World<V> {
         self.trace.unwrap_or_default()
     }
 
-    fn say(&mut self, what: impl FnOnce() -> String) {
+    pub(super) fn say(&mut self, what: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
             trace.push(what());
         }
-    }
-
-    /// Runs the schedule to its end.
-    pub(super) fn run(&mut self) -> Checked {
-        // Each schedule has things that happen often and things that hardly do: a commit that stays invisible while everything
-        // else goes on is what an even choice would seldom find.
-        for weight in &mut self.weights {
-            *weight = [2, 4, 8, 16, 1][self.tape.pick(5)];
-        }
-        let disturbance = [0, 1, 1, 2][self.tape.pick(4)];
-        (self.weights[KILL], self.weights[REQUEST]) = (disturbance, self.tape.pick(2));
-        // The log is in the middle of something when the reader comes.
-        for _ in 0..self.tape.pick(12) {
-            let acts = self.database_acts(false);
-            if !acts.is_empty() {
-                let act = acts[self.tape.pick(acts.len())];
-                self.act(act)?;
-            }
-        }
-        self.start();
-        while !self.tape.is_at_end() {
-            let acts = self.acts(false);
-            if acts.is_empty() {
-                break;
-            }
-            let weight = |act: &Act| self.weights[act.kind()];
-            let total: usize = acts.iter().map(weight).sum();
-            // A choice is used up even where there is none, or a tape might never end.
-            let mut choice = self.tape.pick(total.max(2)) % total.max(1);
-            let chosen = acts.iter().find(|act| {
-                let weight = self.weights[act.kind()];
-                let found = choice < weight;
-                choice = choice.saturating_sub(weight);
-                found
-            });
-            self.act(*chosen.unwrap_or(&acts[0]))?;
-        }
-        self.say(|| "the rest runs without disturbance".into());
-        let mut steps = 0;
-        loop {
-            let acts = self.acts(true);
-            if acts.is_empty() {
-                break;
-            }
-            let act = acts[self.tape.pick(acts.len())];
-            self.act(act)?;
-            steps += 1;
-            if steps > 5_000 {
-                return Err("it does not end".into());
-            }
-        }
-        if self.point != self.database.log.len() || !self.merge.is_idle() {
-            return Err(format!("stuck at {} with {:?}", self.point, self.merge.progress()));
-        }
-        self.targets.iter().try_for_each(|target| target.check_end(&self.database))
     }
 
     fn options(&mut self) -> MergeOptions {
@@ -365,7 +132,7 @@ impl<V: Kind> World<V> {
         vec![keyed, bag]
     }
 
-    fn start(&mut self) {
+    pub(super) fn start(&mut self) {
         const STARTS: [Start; 3] = [Start::Exported, Start::Merged, Start::OnDemand];
         let exact = if V::EXACT { 0 } else { 1 };
         let start = self
@@ -397,122 +164,6 @@ impl<V: Kind> World<V> {
         self.say(|| format!("the reader starts {start:?} at {point}"));
     }
 
-    fn database_acts(&self, end: bool) -> Vec<Act> {
-        let mut acts = Vec::new();
-        let database = &self.database;
-        if !end && database.transactions.len() < database.workload.transactions {
-            acts.extend([Act::Begin, Act::Begin]);
-        }
-        for (number, transaction) in database.transactions.iter().enumerate() {
-            match transaction.status {
-                Status::Active => {
-                    acts.push(Act::Commit(number));
-                    if !end && number % 4 == 3 {
-                        acts.push(Act::Abort(number));
-                    }
-                }
-                Status::Logged if database.can_be_visible(number) => {
-                    acts.push(Act::BecomeVisible(number));
-                }
-                Status::Visible if !transaction.shown => acts.push(Act::Shown(number)),
-                _ => {}
-            }
-        }
-        if database.flushed < database.log.len() {
-            acts.push(Act::Flush);
-        }
-        acts
-    }
-
-    fn acts(&mut self, end: bool) -> Vec<Act> {
-        let mut acts = self.database_acts(end);
-        if self.merge.has_events() {
-            acts.extend([Act::Take, Act::Take]);
-        } else if (self.inside.is_some() || self.point < self.database.flushed)
-            && self.exported.is_none()
-            && !self.merge.holds_stream()
-        {
-            acts.extend([Act::Deliver, Act::Deliver, Act::Deliver]);
-        }
-        if !self.batch.is_empty() || self.has_moved() {
-            acts.push(Act::Cut);
-        }
-        if self.barrier.is_none() && self.ticket.is_none() {
-            self.ticket = self.merge.wants_barrier();
-        }
-        match self.barrier {
-            None if self.ticket.is_some() => acts.push(Act::AskBarrier),
-            None => {}
-            Some(_) => {
-                acts.push(Act::AnswerBarrier);
-                if !end {
-                    acts.push(Act::LoseBarrier);
-                }
-            }
-        }
-        match self.observation {
-            None if self.merge.wants_visible() => acts.push(Act::Observe),
-            None => {}
-            Some(_) => acts.push(Act::Observed),
-        }
-        if self.tasks.len() < self.setup.max_reads {
-            acts.push(Act::Open);
-        }
-        for (at, task) in self.tasks.iter().enumerate() {
-            if task.step != Step::Lock || self.database.can_lock(task.table) {
-                acts.push(Act::Advance(at));
-                if !end && task.read.id.0 % 5 == 4 {
-                    acts.push(Act::Fail(at));
-                }
-            }
-        }
-        for (at, target) in self.targets.iter().enumerate() {
-            if !target.queue.is_empty() {
-                acts.push(Act::Write(at));
-            }
-            if target.can_save() {
-                acts.push(Act::Save(at));
-            }
-        }
-        if end {
-            acts.push(Act::Resume);
-            acts.push(Act::Lag(false));
-            if !self.requested {
-                acts.push(Act::Request);
-            }
-            if self.is_over() {
-                return Vec::new();
-            }
-        } else {
-            if self.exported.is_some() && self.kills < self.setup.kills {
-                acts.push(Act::LoseExported);
-            }
-            if self.kills < self.setup.kills {
-                acts.push(Act::Kill);
-            }
-            if self.setup.requests || !self.requested {
-                acts.push(Act::Request);
-            }
-            if self.setup.requests {
-                acts.extend([Act::Pause, Act::Resume, Act::Resume]);
-                acts.extend([Act::Lag(true), Act::Lag(false), Act::Lag(false)]);
-            }
-        }
-        acts
-    }
-
-    fn is_over(&self) -> bool {
-        self.requested
-            && self.database_acts(true).is_empty()
-            && self.point == self.database.log.len()
-            && self.inside.is_none()
-            && !self.merge.has_events()
-            && self.merge.is_idle()
-            && self.batch.is_empty()
-            && !self.has_moved()
-            && self.targets.iter().all(|target| target.is_caught_up(&self.cut))
-    }
-
     fn place(&self) -> (usize, usize) {
         (self.point, self.inside.map_or(0, |inside| inside.done))
     }
@@ -529,11 +180,11 @@ impl<V: Kind> World<V> {
     }
 
     /// Whether there is something to save, beside events.
-    fn has_moved(&self) -> bool {
+    pub(super) fn has_moved(&self) -> bool {
         self.place() != self.cut.point || self.state() != self.cut.state
     }
 
-    fn act(&mut self, act: Act) -> Checked {
+    pub(super) fn act(&mut self, act: Act) -> Checked {
         match act {
             Act::Begin => {
                 if let Some(said) = self.database.begin(&mut self.tape) {
