@@ -159,7 +159,8 @@ impl Row {
 
     /// The same values, stored for this row alone.
     fn with_own_values(&self) -> Row {
-        let values = (0..self.len()).filter_map(|i| self.value(i)).collect();
+        // Of known length, so that it is one allocation.
+        let values = (0..self.len()).map(|i| self.value(i).unwrap_or_default()).collect();
         Row { schema: Arc::clone(&self.schema), storage: Storage::Own(values), is_view: false }
     }
 
@@ -210,7 +211,7 @@ impl Row {
     /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
     pub fn extended(&self, schema: Arc<Schema>, added: Vec<Value>) -> Result<Row> {
         let mut values = Vec::with_capacity(self.len() + added.len());
-        values.extend((0..self.len()).filter_map(|index| self.value(index)));
+        values.extend((0..self.len()).map(|index| self.value(index).unwrap_or_default()));
         values.extend(added);
         Self::new(schema, values)
     }
