@@ -7,6 +7,7 @@
 mod base64;
 mod basic;
 mod before_image;
+mod column_default;
 mod envelope;
 mod hstore;
 mod iso;

@@ -9,6 +9,7 @@ use crate::data_type::{ConnectAttributes, DataType, ValueType};
 use crate::schema::{Field, Schema, TableId};
 use crate::value::TimeUnit;
 
+use super::column_default::column_default;
 use super::outside;
 use super::profile::{
     BinaryHandling, DecimalHandling, HstoreHandling, IntervalHandling, Modes, TimePrecision,
@@ -111,6 +112,9 @@ fn connect_field(
     };
     if field.value_type.connect.as_deref().is_some_and(|attributes| !is_column(attributes)) {
         return Some(ConnectField::new(Arc::clone(&field.name), schema, index));
+    }
+    if table.is_some() && keeps_default(&schema) {
+        schema.default = column_default(field);
     }
     let comment = field.comment.as_ref().filter(|_| modes.include_comments);
     let source = source_type::parameters(field, table, modes);
