@@ -1,6 +1,7 @@
 //! Rows: values under a schema, with private storage.
 
 mod block;
+mod scalar;
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use crate::value::{Value, ValueRef};
 
 use self::block::Block;
 pub use self::block::RowsBuilder;
+pub(crate) use self::scalar::Scalar;
 
 /// The values of one row, key or struct, read through its [`Schema`].
 ///

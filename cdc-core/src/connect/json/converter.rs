@@ -64,8 +64,8 @@ pub(super) struct TableWriter {
     pub(super) view: Arc<TableView>,
     pub(super) written: Written,
     pub(super) source: ReadyBlock,
-    /// The longest record so far.
-    pub(super) longest: usize,
+    /// About so many bytes the next record has.
+    pub(super) expected: usize,
 }
 
 /// What a compiled schema was made of. A pinned allocation keeps its address.
@@ -278,7 +278,7 @@ impl JsonConverter {
             view,
             written,
             source: ReadyBlock::default(),
-            longest: 0,
+            expected: 0,
         })
     }
 

@@ -5,10 +5,14 @@ use crate::connect::profile::{ConversionFailures, Modes};
 use crate::connect::schema::{ConnectField, ConnectSchema, ConnectType, Direct, Form};
 use crate::connect::{base64, hstore, iso, money, point, values};
 use crate::error::{Error, Result};
-use crate::row::Row;
-use crate::value::{Decimal, TimeUnit, Timestamp, Value, ValueRef};
+use crate::row::{Row, Scalar};
+use crate::value::{Decimal, TimeUnit, Value, ValueRef};
 
+use super::page::Page;
 use super::text::{write_f32, write_f64, write_string};
+
+/// A field with its name takes about so many bytes.
+const EXPECTED_FIELD: usize = 40;
 
 /// Writes values under their schemas.
 #[derive(Debug, Clone, Copy)]
@@ -197,36 +201,56 @@ impl Writer<'_> {
 
     /// Appends a struct: all fields in the order of the schema.
     pub(crate) fn row(&self, fields: &[ConnectField], row: &Row, out: &mut Vec<u8>) -> Result<()> {
-        out.push(b'{');
-        for (position, field) in fields.iter().enumerate() {
-            field.json_name.write(position == 0, out);
-            let value = row.get(field.index).unwrap_or(ValueRef::Null);
-            match (field.direct, &value) {
-                (Direct::Text, ValueRef::Text(text)) => write_string(text, out),
-                (Direct::Int64, ValueRef::Int64(v)) => write_i64(*v, out),
-                (Direct::Int32, ValueRef::Int32(v)) => write_i64(i64::from(*v), out),
-                (Direct::Boolean, ValueRef::Bool(v)) => boolean(*v, out),
-                (
-                    Direct::Instant,
-                    ValueRef::Timestamp(Timestamp::At { value: micros, unit: TimeUnit::Micro }),
-                ) => match iso::micros_text(*micros) {
-                    Some(text) => {
-                        out.push(b'"');
-                        out.extend_from_slice(&text);
-                        out.push(b'"');
-                    }
-                    None => self.field(field, row, value, out)?,
-                },
-                (Direct::Decimal(scale), ValueRef::Decimal(decimal))
-                    if decimal.scale() == Some(scale) =>
-                {
-                    self.decimal(decimal, out)?;
+        let page = Page::after(out, fields.len() * EXPECTED_FIELD);
+        self.row_on(fields, row, page)?.finish();
+        Ok(())
+    }
+
+    /// As [`row`](Self::row). Values that are simple under a simple schema are written here, the others by
+    /// [`value`](Self::value).
+    pub(super) fn row_on<'o>(
+        &self,
+        fields: &[ConnectField],
+        row: &Row,
+        mut page: Page<'o>,
+    ) -> Result<Page<'o>> {
+        let scalars = row.scalars();
+        let start = page.at();
+        for field in fields {
+            page.name(&field.json_name);
+            match (field.direct, scalars.get(field.index)) {
+                (Direct::Text, Scalar::Text(text)) => page.text(text),
+                (Direct::Int64, Scalar::Int64(v)) => page.i64(v),
+                (Direct::Int32, Scalar::Int32(v)) | (Direct::Days, Scalar::Days(v)) => {
+                    page.i64(i64::from(v));
                 }
-                _ => self.field(field, row, value, out)?,
+                (Direct::Int16, Scalar::Int16(v)) => page.i64(i64::from(v)),
+                (Direct::Boolean, Scalar::Bool(v)) => page.boolean(v),
+                (Direct::Micros, Scalar::TimestampMicros(v)) => page.i64(v),
+                (Direct::Instant, Scalar::TimestampMicros(v)) if page.instant(v) => {}
+                (Direct::Decimal(of_schema), Scalar::Decimal { unscaled, scale })
+                    if of_schema == scale && !self.numeric =>
+                {
+                    page.unscaled(unscaled);
+                }
+                (_, Scalar::Null) if field.schema.optional && field.schema.default.is_none() => {
+                    page.null();
+                }
+                _ => {
+                    let value = row.get(field.index).unwrap_or(ValueRef::Null);
+                    self.field(field, row, value, page.leave())?;
+                    page.come_back();
+                }
             }
         }
-        out.push(b'}');
-        Ok(())
+        // The comma in front of the first name; without a field nothing is there.
+        if fields.is_empty() {
+            page.array(b"{");
+        } else {
+            page.replace(start, b'{');
+        }
+        page.array(b"}");
+        Ok(page)
     }
 
     /// Appends the value of a field by its schema.

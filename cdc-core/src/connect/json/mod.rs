@@ -5,6 +5,7 @@ mod converter;
 mod decode;
 mod encode;
 mod options;
+mod page;
 mod parser;
 mod schema;
 mod text;
