@@ -167,6 +167,9 @@ impl Row {
 
     /// Whether every column was sent: no value is [unavailable](Value::Unavailable).
     pub fn is_complete(&self) -> bool {
+        if let (Storage::Shared { block, first }, false) = (&self.storage, self.is_view) {
+            return block.cells(*first, self.len()).are_available();
+        }
         (0..self.len())
             .all(|i| self.place(i).is_none_or(|place| !self.storage.is_unavailable(place)))
     }

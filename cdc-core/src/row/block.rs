@@ -92,6 +92,10 @@ pub(super) struct Cells<'a> {
 }
 
 impl<'a> Cells<'a> {
+    pub(super) fn are_available(&self) -> bool {
+        !self.cells.iter().any(|cell| matches!(cell, Cell::Unavailable))
+    }
+
     #[inline(always)]
     pub(super) fn scalar(&self, index: usize) -> Scalar<'a> {
         let Some(cell) = self.cells.get(index) else { return Scalar::Other };

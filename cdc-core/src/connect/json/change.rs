@@ -1,15 +1,13 @@
 //! Events as JSON: a change goes straight into its envelope, with no struct made in between.
 
-use crate::connect::envelope::{Processed, completed};
-use crate::connect::schema::ConnectField;
-use crate::connect::{complete_before, transaction};
+use crate::connect::envelope::Processed;
+use crate::connect::transaction;
 use crate::error::Result;
 use crate::event::{Change, ChangeEvent, Operation, Payload};
 use crate::origin::Origin;
-use crate::row::Row;
 
 use super::converter::{JsonConverter, TableWriter};
-use super::encode::Writer;
+use super::encode::Unsent;
 use super::page::Page;
 
 /// At most so much room is made for a record beforehand: what is not used was cleared for nothing.
@@ -101,17 +99,23 @@ impl JsonConverter {
             None => page.array(b"{\"before\":null,\"after\":"),
             Some(before) => {
                 page.array(b"{\"before\":");
-                page = if before.is_complete() {
-                    writer.row_on(fields, before, page)?
-                } else {
-                    writer.row_on(fields, &complete_before(before), page)?
-                };
+                page = writer.row_on(fields, before, Unsent::Empty, page)?;
                 page.array(b",\"after\":");
             }
         }
         page = match &change.after {
-            Some(after) if change.before.is_none() => writer.row_on(fields, after, page)?,
-            _ => image(&writer, fields, completed(change).as_ref(), page)?,
+            None => {
+                page.null();
+                page
+            }
+            Some(after) if change.before.is_none() || after.is_complete() => {
+                writer.row_on(fields, after, Unsent::Placeholder, page)?
+            }
+            Some(after) => {
+                let completed = change.completed_after();
+                let after = completed.as_ref().unwrap_or(after);
+                writer.row_on(fields, after, Unsent::Placeholder, page)?
+            }
         };
         page.array(b",\"source\":");
         page.bytes(table.source.of(origin, writer.modes)?);
@@ -142,20 +146,5 @@ impl JsonConverter {
         // The next record is mostly about as long.
         table.expected = (written + written / 8 + SPARE).min(MOST_EXPECTED);
         Ok(())
-    }
-}
-
-fn image<'o>(
-    writer: &Writer<'_>,
-    fields: &[ConnectField],
-    row: Option<&Row>,
-    mut page: Page<'o>,
-) -> Result<Page<'o>> {
-    match row {
-        Some(row) => writer.row_on(fields, row, page),
-        None => {
-            page.null();
-            Ok(page)
-        }
     }
 }

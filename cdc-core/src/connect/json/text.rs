@@ -71,7 +71,7 @@ pub(super) fn copy_clean(text: &[u8], room: &mut [u8]) -> bool {
             *to = *from;
             look(from, &mut care);
         }
-        return u128::from_ne_bytes(care) == 0;
+        return care == [0; 16];
     }
     if let (Some(start), Some(end)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
         if let Some(room) = room.first_chunk_mut() {
