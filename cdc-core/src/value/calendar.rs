@@ -33,7 +33,7 @@ pub fn date_of_day(day: i64) -> (i64, i64, i64) {
 #[inline(always)]
 pub(crate) fn date_of_usual_day(day: u32) -> (u32, u32, u32) {
     let quarters = 4 * (day + 719_468) + 3;
-    let (century, quarters) = (quarters / 146_097, quarters % 146_097 | 3);
+    let (century, quarters) = (quarters / 146_097, (quarters % 146_097) | 3);
     let years = 2_939_745 * u64::from(quarters);
     let year = 100 * century + low(years >> 32);
     let day_of_year = low(years) / 2_939_745 / 4;

@@ -128,7 +128,9 @@ impl JsonConverter {
                 page.array(b",\"op\":\"");
             }
         }
-        page.bytes(change.operation.code().unwrap_or_default().as_bytes());
+        if let Some([letter]) = change.operation.code().map(str::as_bytes) {
+            page.array(&[*letter]);
+        }
         page.array(b"\",");
         match processed.usual() {
             Some(times) => page.fill(|room| times.write_json(room)),
