@@ -7,8 +7,8 @@ use crate::event::{Change, ChangeEvent, Operation, Payload};
 use crate::origin::Origin;
 
 use super::converter::{JsonConverter, TableWriter};
-use super::encode::Unsent;
 use super::page::Page;
+use super::row::Unsent;
 
 /// At most so much room is made for a record beforehand: what is not used was cleared for nothing.
 const MOST_EXPECTED: usize = 1 << 12;

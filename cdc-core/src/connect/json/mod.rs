@@ -7,6 +7,7 @@ mod encode;
 mod options;
 mod page;
 mod parser;
+mod row;
 mod schema;
 mod text;
 
