@@ -1,6 +1,7 @@
 //! Rows: values under a schema, with private storage.
 
 mod block;
+mod scalar;
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use crate::value::{Value, ValueRef};
 
 use self::block::Block;
 pub use self::block::RowsBuilder;
+pub(crate) use self::scalar::Scalar;
 
 /// The values of one row, key or struct, read through its [`Schema`].
 ///
@@ -166,6 +168,9 @@ impl Row {
 
     /// Whether every column was sent: no value is [unavailable](Value::Unavailable).
     pub fn is_complete(&self) -> bool {
+        if let (Storage::Shared { block, first }, false) = (&self.storage, self.is_view) {
+            return block.cells(*first, self.len()).are_available();
+        }
         (0..self.len())
             .all(|i| self.place(i).is_none_or(|place| !self.storage.is_unavailable(place)))
     }

@@ -34,6 +34,34 @@ fn encode_with(alphabet: &[u8; 64], bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// The shortest big-endian two's complement of an integer, between quotes, and how many of the bytes count.
+#[inline(always)]
+pub(crate) fn quoted_i64(value: i64) -> ([u8; 16], usize) {
+    // All bits but those that repeat the sign, and one for the sign.
+    let bits = 65 - (value ^ (value >> 63)).leading_zeros();
+    let bytes = bits.div_ceil(8);
+    let first = value.cast_unsigned() << (64 - 8 * bytes);
+    let letter = |six: u64| STANDARD[(six & 63) as usize];
+    let quad = |n: u64| [letter(n >> 18), letter(n >> 12), letter(n >> 6), letter(n)];
+    let mut text = [b'"'; 16];
+    text[1..5].copy_from_slice(&quad(first >> 40));
+    let mut end = 5;
+    if bytes > 3 {
+        text[5..9].copy_from_slice(&quad(first >> 16));
+        end = 9;
+    }
+    if bytes > 6 {
+        text[9..13].copy_from_slice(&quad(first << 8));
+        end = 13;
+    }
+    match bytes % 3 {
+        1 => text[end - 2..end].copy_from_slice(b"=="),
+        2 => text[end - 1] = b'=',
+        _ => {}
+    }
+    (text, end + 1)
+}
+
 /// Reads the standard alphabet with its padding; `None` when anything else is in it.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     let text = text.as_bytes();

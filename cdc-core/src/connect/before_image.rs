@@ -25,7 +25,8 @@ pub fn complete_before(row: &Row) -> Row {
     out
 }
 
-fn missing(value_type: &ValueType) -> Value {
+/// What stands for a value that was not sent.
+pub(super) fn missing(value_type: &ValueType) -> Value {
     if value_type.optional {
         return Value::Null;
     }

@@ -14,7 +14,7 @@ use super::java_numbers::write_i64;
 use super::profile::ConnectProfile;
 use super::source_block::SourceBlock;
 use super::{message, transaction};
-use crate::value::digits::Digits;
+use crate::value::digits::nineteen_digits;
 
 /// When an event was processed: the `ts_ms`, `ts_us` and `ts_ns` at the top of an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,21 +36,18 @@ impl Processed {
 
     /// Appends `"ts_ms":…,"ts_us":…,"ts_ns":…`.
     pub(crate) fn write_json(self, out: &mut Vec<u8>) {
-        // Of the years 2001 to 2262 the places are fixed.
-        if let Some(digits) = u64::try_from(self.nanos).ok().and_then(Digits::nineteen) {
-            let mut text = *b"\"ts_ms\":0000000000000,\"ts_us\":0000000000000000,\"ts_ns\":0000000000000000000";
-            text[8..21].copy_from_slice(&digits[..13]);
-            text[30..46].copy_from_slice(&digits[..16]);
-            text[55..].copy_from_slice(&digits);
-            out.extend_from_slice(&text);
-            return;
-        }
         out.extend_from_slice(b"\"ts_ms\":");
         write_i64(self.millis(), out);
         out.extend_from_slice(b",\"ts_us\":");
         write_i64(self.micros(), out);
         out.extend_from_slice(b",\"ts_ns\":");
         write_i64(self.nanos, out);
+    }
+
+    /// As [`write_json`](Self::write_json) where the places are fixed, in the years 2001 to 2262.
+    #[inline(always)]
+    pub(crate) fn usual(self) -> Option<UsualTimes> {
+        u64::try_from(self.nanos).ok().and_then(nineteen_digits).map(UsualTimes)
     }
 
     pub(crate) fn nanos(self) -> i64 {
@@ -63,6 +60,28 @@ impl Processed {
 
     pub(crate) fn millis(self) -> i64 {
         self.nanos.div_euclid(1_000_000)
+    }
+}
+
+/// The digits of a time in nanoseconds that has nineteen of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UsualTimes([[u8; 8]; 3]);
+
+impl UsualTimes {
+    /// Writes `"ts_ms":…,"ts_us":…,"ts_ns":…`. Each piece writes over what the one before it has too much.
+    #[inline(always)]
+    pub(crate) fn write_json(self, out: &mut [u8; 74]) {
+        let [high, middle, low] = self.0;
+        let mut put = |at: usize, piece: &[u8]| out[at..at + piece.len()].copy_from_slice(piece);
+        for (name, at) in [(b"\"ts_ms\":", 0), (b"\"ts_us\":", 22), (b"\"ts_ns\":", 47)] {
+            if at > 0 {
+                put(at - 1, b",");
+            }
+            put(at, name);
+            put(at + 8, &high);
+            put(at + 11, &middle);
+            put(at + 19, &low);
+        }
     }
 }
 
@@ -159,6 +178,11 @@ mod tests {
             let mut out = Vec::new();
             Processed::at_nanos(nanos).write_json(&mut out);
             assert_eq!(String::from_utf8(out).unwrap(), text);
+            let mut out = [0; 74];
+            if let Some(times) = Processed::at_nanos(nanos).usual() {
+                times.write_json(&mut out);
+                assert_eq!(std::str::from_utf8(&out), Ok(text));
+            }
         }
     }
 }

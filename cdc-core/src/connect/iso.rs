@@ -1,8 +1,8 @@
 //! Dates, times and intervals as ISO 8601 text, in the forms of `java.time` that Debezium writes.
 
-use crate::value::calendar::{date_of_day, day_of_date};
+use crate::value::calendar::{date_of_day, date_of_usual_day, day_of_date};
 use crate::value::clock::{ClockText, Fraction};
-use crate::value::digits::{eight_digits, two_digits};
+use crate::value::digits::{pair, two_digits};
 use crate::value::{Date, Interval, Time, TimeTz, TimeUnit, Timestamp};
 
 use super::java_numbers::{write_i64, write_u64};
@@ -82,25 +82,37 @@ pub(crate) fn write_timestamp_tz(timestamp: Timestamp, digits: Option<u8>, out: 
     write_instant(timestamp, Fraction::Fixed(digits.map_or(of_unit, u32::from)), out);
 }
 
-/// An instant in microseconds with all six digits, the usual case; `None` for years that have more than four.
-#[inline]
-pub(crate) fn micros_text(micros: i64) -> Option<[u8; 27]> {
-    let (seconds, fraction) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
-    let (day, of_day) = (seconds.div_euclid(SECONDS_A_DAY), seconds.rem_euclid(SECONDS_A_DAY));
-    let (year, month, day) = date_of_day(day);
-    let small = |number: i64| u32::try_from(number).unwrap_or(0);
-    if !(0..=9_999).contains(&year) {
-        return None;
+/// An instant of the years 1970 to 9999 in microseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UsualMicros(u64);
+
+impl UsualMicros {
+    /// `None` outside of those years.
+    #[inline(always)]
+    pub(crate) fn new(micros: i64) -> Option<Self> {
+        u64::try_from(micros).ok().filter(|micros| *micros < 253_402_300_800_000_000).map(Self)
     }
-    let [y1, y2, y3, y4, m1, m2, d1, d2] = eight_digits(small(year * 10_000 + month * 100 + day));
-    let of_day = small(of_day);
-    let clock = of_day / 3_600 * 10_000 + of_day / 60 % 60 * 100 + of_day % 60;
-    let [_, _, h1, h2, n1, n2, s1, s2] = eight_digits(clock);
-    let [_, _, f1, f2, f3, f4, f5, f6] = eight_digits(small(fraction));
-    Some([
-        y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2, b'.',
-        f1, f2, f3, f4, f5, f6, b'Z',
-    ])
+
+    /// Writes it with all six digits, between quotes.
+    #[inline(always)]
+    pub(crate) fn write_quoted(self, out: &mut [u8; 29]) {
+        let small = |number: u64| u32::try_from(number).unwrap_or(0);
+        let (seconds, fraction) = (self.0 / 1_000_000, small(self.0 % 1_000_000));
+        let (day, of_day) = (small(seconds / 86_400), small(seconds % 86_400));
+        let (year, month, day) = date_of_usual_day(day);
+        *out = *b"\"0000-00-00T00:00:00.000000Z\"";
+        let mut put = |at: usize, value: u32| out[at..at + 2].copy_from_slice(&pair(value));
+        put(1, year / 100);
+        put(3, year % 100);
+        put(6, month);
+        put(9, day);
+        put(12, of_day / 3_600);
+        put(15, of_day / 60 % 60);
+        put(18, of_day % 60);
+        put(21, fraction / 10_000);
+        put(23, fraction / 100 % 100);
+        put(25, fraction % 100);
+    }
 }
 
 fn write_instant(timestamp: Timestamp, fraction: Fraction, out: &mut Vec<u8>) {

@@ -72,7 +72,7 @@ pub(crate) struct JsonName {
     short: [u8; SHORT_NAME],
 }
 
-const SHORT_NAME: usize = 24;
+const SHORT_NAME: usize = 32;
 
 impl JsonName {
     fn new(name: &str) -> Self {
@@ -86,16 +86,15 @@ impl JsonName {
         JsonName { text: text.into(), short }
     }
 
-    /// Appends it, without the comma at the start of an object.
-    #[inline]
-    pub(crate) fn write(&self, is_first: bool, out: &mut Vec<u8>) {
-        match SHORT_NAME.checked_sub(self.text.len()) {
-            Some(rest) if !is_first => {
-                out.extend_from_slice(&self.short);
-                out.truncate(out.len() - rest);
-            }
-            _ => out.extend_from_slice(&self.text[usize::from(is_first)..]),
-        }
+    /// All of it.
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Where it is short, an array that starts with it, and its length.
+    #[inline(always)]
+    pub(crate) fn short(&self) -> Option<(&[u8; SHORT_NAME], usize)> {
+        (self.text.len() <= SHORT_NAME).then_some((&self.short, self.text.len()))
     }
 }
 
@@ -103,9 +102,14 @@ impl JsonName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direct {
     Boolean,
+    Int16,
     Int32,
     Int64,
     Text,
+    /// A count of days.
+    Days,
+    /// A `MicroTimestamp`.
+    Micros,
     /// A `ZonedTimestamp` with six digits.
     Instant,
     /// A Connect `Decimal` of this scale.
@@ -118,9 +122,12 @@ impl Direct {
     fn of(schema: &ConnectSchema) -> Self {
         match (&schema.form, &schema.connect_type) {
             (Form::Plain, ConnectType::Boolean) => Direct::Boolean,
+            (Form::Plain, ConnectType::Int16) => Direct::Int16,
             (Form::Plain, ConnectType::Int32) => Direct::Int32,
             (Form::Plain, ConnectType::Int64) => Direct::Int64,
             (Form::Plain, ConnectType::String) => Direct::Text,
+            (Form::Days, _) => Direct::Days,
+            (Form::Timestamp(TimeUnit::Micro), _) => Direct::Micros,
             (Form::ZonedTimestamp { digits: Some(6) }, _) => Direct::Instant,
             (Form::Decimal { scale }, _) => Direct::Decimal(*scale),
             _ => Direct::No,

@@ -8,6 +8,7 @@ use crate::origin::{Origin, SnapshotMark, TransactionId, TransactionOrigin};
 use crate::row::Row;
 use crate::schema::{Field, Schema, TableId};
 use crate::value::Value;
+use crate::value::digits::Digits;
 
 use super::java_numbers::{write_i64, write_u64};
 use super::json::write_string;
@@ -76,9 +77,12 @@ pub(crate) fn schema() -> Result<Arc<Schema>> {
 #[derive(Debug, Default)]
 pub(crate) struct ReadyBlock {
     of: Option<(Arc<TransactionOrigin>, Option<Arc<TableId>>, SnapshotMark)>,
-    text: Vec<u8>,
-    /// Where the position stands in the text.
+    around_position: Vec<u8>,
+    /// Where the position stands, twice, in the text around it.
     gaps: [usize; 2],
+    text: Vec<u8>,
+    /// How many digits the position in the text has.
+    digits: usize,
 }
 
 impl ReadyBlock {
@@ -91,30 +95,42 @@ impl ReadyBlock {
         Arc::ptr_eq(transaction, &origin.transaction) && *mark == origin.snapshot && same_table
     }
 
-    /// Appends the block of an event, and keeps what the next one of its transaction shares with it.
+    /// The block of an event; what the next one of its transaction shares with it is kept.
     ///
     /// # Errors
     /// As [`SourceBlock::new`].
-    pub(crate) fn write(
-        &mut self,
-        origin: &Origin,
-        modes: &Modes,
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
+    pub(crate) fn of(&mut self, origin: &Origin, modes: &Modes) -> Result<&[u8]> {
         if !self.is_of(origin) {
             self.of = None;
-            self.text.clear();
-            self.gaps = SourceBlock::new(origin, modes)?.write_around_position(&mut self.text);
+            self.digits = 0;
+            self.around_position.clear();
+            let block = SourceBlock::new(origin, modes)?;
+            self.gaps = block.write_around_position(&mut self.around_position);
             let transaction = Arc::clone(&origin.transaction);
             self.of = Some((transaction, origin.table.clone(), origin.snapshot));
         }
+        self.show_position(&Digits::of(origin.log_position));
+        Ok(&self.text)
+    }
+
+    fn show_position(&mut self, digits: &Digits) {
+        let digits = digits.as_bytes();
         let [first, second] = self.gaps;
-        out.extend_from_slice(&self.text[..first]);
-        write_u64(origin.log_position, out);
-        out.extend_from_slice(&self.text[first..second]);
-        write_u64(origin.log_position, out);
-        out.extend_from_slice(&self.text[second..]);
-        Ok(())
+        if digits.len() == self.digits {
+            // Positions of one length: the text stays but for them.
+            for start in [first, second + digits.len()] {
+                if let Some(place) = self.text.get_mut(start..start + digits.len()) {
+                    place.copy_from_slice(digits);
+                }
+            }
+            return;
+        }
+        let around = &self.around_position;
+        self.text.clear();
+        for part in [&around[..first], digits, &around[first..second], digits, &around[second..]] {
+            self.text.extend_from_slice(part);
+        }
+        self.digits = digits.len();
     }
 }
 

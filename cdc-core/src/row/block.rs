@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use bytestring::ByteString;
 
 use super::Row;
+use super::scalar::Scalar;
 use crate::schema::Schema;
 use crate::value::{Date, Decimal, Text, Time, TimeUnit, Timestamp, Value, ValueRef};
 
@@ -83,7 +84,49 @@ impl Content {
     }
 }
 
+/// The cells of a row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cells<'a> {
+    cells: &'a [Cell],
+    text: &'a str,
+}
+
+impl<'a> Cells<'a> {
+    pub(super) fn are_available(&self) -> bool {
+        !self.cells.iter().any(|cell| matches!(cell, Cell::Unavailable))
+    }
+
+    #[inline(always)]
+    pub(super) fn scalar(&self, index: usize) -> Scalar<'a> {
+        let Some(cell) = self.cells.get(index) else { return Scalar::Other };
+        match *cell {
+            Cell::Null => Scalar::Null,
+            Cell::Bool(v) => Scalar::Bool(v),
+            Cell::Int16(v) => Scalar::Int16(v),
+            Cell::Int32(v) => Scalar::Int32(v),
+            Cell::Int64(v) => Scalar::Int64(v),
+            Cell::Decimal { scale, unscaled } => Scalar::Decimal { unscaled, scale },
+            Cell::Text { start, len } => {
+                let (start, len) = (start as usize, len as usize);
+                self.text.get(start..start + len).map_or(Scalar::Other, Scalar::Text)
+            }
+            Cell::Date(days) => Scalar::Days(days),
+            Cell::Time(micros) => Scalar::TimeMicros(micros),
+            Cell::Timestamp(micros) => Scalar::TimestampMicros(micros),
+            _ => Scalar::Other,
+        }
+    }
+}
+
 impl Block {
+    /// The cells from `first` on, at most `width`; none before the block is sealed.
+    #[inline]
+    pub(super) fn cells(&self, first: u32, width: usize) -> Cells<'_> {
+        let Some(content) = self.0.get() else { return Cells { cells: &[], text: "" } };
+        let cells = content.cells.get(first as usize..).unwrap_or_default();
+        Cells { cells: cells.get(..width).unwrap_or(cells), text: &content.text }
+    }
+
     #[inline]
     pub(super) fn get(&self, index: usize) -> Option<ValueRef<'_>> {
         self.0.get()?.value_ref(index)

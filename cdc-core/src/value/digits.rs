@@ -31,40 +31,57 @@ impl Digits {
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.buffer[self.at..]
     }
+}
 
-    /// The digits of a number that has nineteen of them.
-    pub(crate) fn nineteen(value: u64) -> Option<[u8; 19]> {
-        let digits = Digits::of(value);
-        (digits.at == 5).then(|| *digits.buffer.last_chunk().unwrap_or(&[b'0'; 19]))
+/// The first three digits of a number of nineteen, with five bytes that do not count, then eight and eight; `None` of
+/// other numbers.
+#[inline(always)]
+pub(crate) fn nineteen_digits(value: u64) -> Option<[[u8; 8]; 3]> {
+    let high = value / TEN_16;
+    if !(100..1_000).contains(&high) {
+        return None;
     }
+    let (high, _) = without_zeros_in_front(lanes(high));
+    Some([high, ascii(lanes(value / TEN_8 % TEN_8)), ascii(lanes(value % TEN_8))])
 }
 
 /// Appends an integer in decimal.
 #[inline]
 pub(crate) fn write_u64(value: u64, out: &mut Vec<u8>) {
-    if value < TEN_8 {
-        return write_first(lanes(value), out);
-    }
-    if value < TEN_16 {
-        write_first(lanes(value / TEN_8), out);
-    } else {
-        write_first(lanes(value / TEN_16), out);
-        out.extend_from_slice(&ascii(lanes(value / TEN_8 % TEN_8)));
-    }
-    out.extend_from_slice(&ascii(lanes(value % TEN_8)));
+    each_word(value, |digits, len| {
+        out.extend_from_slice(&digits);
+        out.truncate(out.len() - (8 - len));
+    });
 }
 
-/// Appends the digits without the zeros in front: eight bytes at a fixed length are cheaper than a few at any.
-#[inline]
-fn write_first(lanes: u64, out: &mut Vec<u8>) {
+/// Gives the digits of an integer in words, each with how many of its eight bytes count: copies of eight bytes are
+/// cheaper than those of a few.
+#[inline(always)]
+pub(crate) fn each_word(value: u64, mut word: impl FnMut([u8; 8], usize)) {
+    if value < TEN_8 {
+        let (digits, len) = without_zeros_in_front(lanes(value));
+        return word(digits, len);
+    }
+    if value < TEN_16 {
+        let (digits, len) = without_zeros_in_front(lanes(value / TEN_8));
+        word(digits, len);
+    } else {
+        let (digits, len) = without_zeros_in_front(lanes(value / TEN_16));
+        word(digits, len);
+        word(ascii(lanes(value / TEN_8 % TEN_8)), 8);
+    }
+    word(ascii(lanes(value % TEN_8)), 8);
+}
+
+#[inline(always)]
+fn without_zeros_in_front(lanes: u64) -> ([u8; 8], usize) {
     let zeros = zeros_in_front(lanes);
-    let digits = (lanes | 0x3030_3030_3030_3030) >> (8 * zeros);
-    out.extend_from_slice(&digits.to_le_bytes());
-    out.truncate(out.len() - zeros);
+    (((lanes | 0x3030_3030_3030_3030) >> (8 * zeros)).to_le_bytes(), 8 - zeros)
 }
 
 /// The digits of a number below 10^8, one in each byte, the first one lowest: halves, then quarters of the number are
 /// divided side by side in one register.
+#[inline(always)]
 fn lanes(value: u64) -> u64 {
     let halves = (value / 10_000) | ((value % 10_000) << 32);
     let hundreds = ((halves * 10_486) >> 20) & 0x7f_0000_007f;
@@ -85,6 +102,23 @@ fn zeros_in_front(lanes: u64) -> usize {
 /// All eight digits of a number below 10^8.
 pub(crate) fn eight_digits(value: u32) -> [u8; 8] {
     ascii(lanes(u64::from(value) % TEN_8))
+}
+
+/// The two digits of every number below 100. The rest of the table is there so that no index is past its end.
+const PAIRS: [[u8; 2]; 128] = {
+    let mut pairs = [[b'0'; 2]; 128];
+    let mut number = 0u8;
+    while number < 100 {
+        pairs[number as usize] = [b'0' + number / 10, b'0' + number % 10];
+        number += 1;
+    }
+    pairs
+};
+
+/// The two digits of a number below 100.
+#[inline(always)]
+pub(crate) fn pair(value: u32) -> [u8; 2] {
+    PAIRS[(value & 127) as usize]
 }
 
 /// The two digits of a number below 100.
@@ -118,9 +152,11 @@ mod tests {
 
     #[test]
     fn nineteen_digits_are_all_or_none() {
-        assert_eq!(Digits::nineteen(1_234_567_890_123_456_789), Some(*b"1234567890123456789"));
-        assert_eq!(Digits::nineteen(999_999_999_999_999_999), None);
-        assert_eq!(Digits::nineteen(u64::MAX), None);
+        let digits = nineteen_digits(1_234_567_890_123_456_789).map(|digits| digits.concat());
+        let digits = digits.map(|digits| [&digits[..3], &digits[8..]].concat());
+        assert_eq!(digits.as_deref(), Some(b"1234567890123456789".as_slice()));
+        assert_eq!(nineteen_digits(999_999_999_999_999_999), None);
+        assert_eq!(nineteen_digits(u64::MAX), None);
     }
 
     #[test]
@@ -131,6 +167,7 @@ mod tests {
         }
         for value in 0..100u8 {
             assert_eq!(two_digits(value), *format!("{value:02}").as_bytes());
+            assert_eq!(pair(u32::from(value)), two_digits(value));
         }
     }
 

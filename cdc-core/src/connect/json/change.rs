@@ -1,18 +1,19 @@
 //! Events as JSON: a change goes straight into its envelope, with no struct made in between.
 
-use crate::connect::envelope::{Processed, completed};
-use crate::connect::schema::ConnectField;
-use crate::connect::{complete_before, transaction};
+use crate::connect::envelope::Processed;
+use crate::connect::transaction;
 use crate::error::Result;
 use crate::event::{Change, ChangeEvent, Operation, Payload};
 use crate::origin::Origin;
-use crate::row::Row;
 
 use super::converter::{JsonConverter, TableWriter};
-use super::encode::Writer;
+use super::page::Page;
+use super::row::Unsent;
 
-/// So much room is made for a record at once, where one before it was as long.
-const MOST_RESERVED: usize = 1 << 16;
+/// At most so much room is made for a record beforehand: what is not used was cleared for nothing.
+const MOST_EXPECTED: usize = 1 << 12;
+/// Room for the last piece, which is copied at a greater length than counts.
+const SPARE: usize = 64;
 
 impl JsonConverter {
     /// Appends the value of an event, a change as its envelope; `false` when it is absent: a tombstone, or a table
@@ -89,60 +90,63 @@ impl JsonConverter {
         processed: Processed,
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        let fields = table.view.fields();
-        out.reserve(table.longest);
-        let start = out.len();
         out.extend_from_slice(&table.written.head);
+        let fields = table.view.fields();
         let writer = self.writer();
+        let mut page = Page::after(out, table.expected);
+        let payload = page.at();
         match &change.before {
-            None => out.extend_from_slice(b"{\"before\":null,\"after\":"),
+            None => page.array(b"{\"before\":null,\"after\":"),
             Some(before) => {
-                out.extend_from_slice(b"{\"before\":");
-                if before.is_complete() {
-                    writer.row(fields, before, out)?;
-                } else {
-                    writer.row(fields, &complete_before(before), out)?;
-                }
-                out.extend_from_slice(b",\"after\":");
+                page.array(b"{\"before\":");
+                page = writer.row_on(fields, before, Unsent::Empty, page)?;
+                page.array(b",\"after\":");
             }
         }
-        match &change.after {
-            Some(after) if change.before.is_none() => writer.row(fields, after, out)?,
-            _ => image(&writer, fields, completed(change).as_ref(), out)?,
-        }
-        out.extend_from_slice(b",\"source\":");
-        table.source.write(origin, writer.modes, out)?;
+        page = match &change.after {
+            None => {
+                page.null();
+                page
+            }
+            Some(after) if change.before.is_none() || after.is_complete() => {
+                writer.row_on(fields, after, Unsent::Placeholder, page)?
+            }
+            Some(after) => {
+                let completed = change.completed_after();
+                let after = completed.as_ref().unwrap_or(after);
+                writer.row_on(fields, after, Unsent::Placeholder, page)?
+            }
+        };
+        page.array(b",\"source\":");
+        page.bytes(table.source.of(origin, writer.modes)?);
         match change.transaction {
-            None => out.extend_from_slice(b",\"transaction\":null,\"op\":\""),
+            None => page.array(b",\"transaction\":null,\"op\":\""),
             Some(place) => {
-                out.extend_from_slice(b",\"transaction\":");
-                transaction::write_block(place, &origin.transaction, out);
-                out.extend_from_slice(b",\"op\":\"");
+                page.array(b",\"transaction\":");
+                transaction::write_block(place, &origin.transaction, page.leave());
+                page.come_back();
+                page.array(b",\"op\":\"");
             }
         }
-        out.extend_from_slice(change.operation.code().unwrap_or_default().as_bytes());
-        out.extend_from_slice(b"\",");
-        processed.write_json(out);
-        out.push(b'}');
+        if let Some([letter]) = change.operation.code().map(str::as_bytes) {
+            page.array(&[*letter]);
+        }
+        page.array(b"\",");
+        match processed.usual() {
+            Some(times) => page.fill(|room| times.write_json(room)),
+            None => {
+                processed.write_json(page.leave());
+                page.come_back();
+            }
+        }
+        page.array(b"}");
         if self.options().schemas_enable {
-            out.push(b'}');
+            page.array(b"}");
         }
-        table.longest = table.longest.max(out.len() - start).min(MOST_RESERVED);
+        let written = page.at() - payload;
+        page.finish();
+        // The next record is mostly about as long.
+        table.expected = (written + written / 8 + SPARE).min(MOST_EXPECTED);
         Ok(())
-    }
-}
-
-fn image(
-    writer: &Writer<'_>,
-    fields: &[ConnectField],
-    row: Option<&Row>,
-    out: &mut Vec<u8>,
-) -> Result<()> {
-    match row {
-        Some(row) => writer.row(fields, row, out),
-        None => {
-            out.extend_from_slice(b"null");
-            Ok(())
-        }
     }
 }

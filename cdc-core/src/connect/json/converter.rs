@@ -53,8 +53,10 @@ pub struct JsonConverter {
     /// The schema that was read last: the next one is mostly the same.
     last_read: Option<(Arc<str>, Known)>,
     /// The table of the last change: the next one is mostly of the same.
-    last: Option<TableWriter>,
-    tables: HashMap<u64, TableWriter>,
+    last: Option<Box<TableWriter>>,
+    tables: HashMap<u64, Box<TableWriter>>,
+    /// The schema, by its id, of the last struct that stood for itself: the next one is mostly of the same.
+    last_row: Option<(u64, Written)>,
 }
 
 /// What is ready for the changes of a table.
@@ -64,8 +66,8 @@ pub(super) struct TableWriter {
     pub(super) view: Arc<TableView>,
     pub(super) written: Written,
     pub(super) source: ReadyBlock,
-    /// The longest record so far.
-    pub(super) longest: usize,
+    /// About so many bytes the next record has.
+    pub(super) expected: usize,
 }
 
 /// What a compiled schema was made of. A pinned allocation keeps its address.
@@ -104,6 +106,7 @@ impl JsonConverter {
             last_read: None,
             last: None,
             tables: HashMap::new(),
+            last_row: None,
         };
         if let Some(content) = converter.options.schema_content.clone() {
             let known = converter.known_schema(&content).map_err(|error| {
@@ -145,9 +148,15 @@ impl JsonConverter {
                 return Ok(false);
             }
             Payload::Value { schema: None, value: Value::Struct(row) } => {
-                let written = self.written_row(row.schema())?;
+                let id = row.schema().id();
+                let written = match self.last_row.take() {
+                    Some((last, written)) if last == id => written,
+                    _ => self.written_row(row.schema())?,
+                };
                 out.extend_from_slice(&written.head);
-                self.writer().row(written.schema.fields(), row, out)?;
+                let result = self.writer().row(written.schema.fields(), row, out);
+                self.last_row = Some((id, written));
+                result?;
             }
             Payload::Value { schema: None, value } => {
                 if self.options.schemas_enable {
@@ -257,7 +266,7 @@ impl JsonConverter {
     }
 
     /// Takes what is ready for a table: a record is written without counting references.
-    pub(super) fn take_table(&mut self, schema: &Arc<Schema>) -> Result<TableWriter> {
+    pub(super) fn take_table(&mut self, schema: &Arc<Schema>) -> Result<Box<TableWriter>> {
         match self.last.take() {
             Some(table) if table.id == schema.id() => return Ok(table),
             Some(other) => {
@@ -273,17 +282,12 @@ impl JsonConverter {
         }
         let view = self.profile.view(schema)?;
         let written = self.written_row(view.envelope_schema())?;
-        Ok(TableWriter {
-            id: schema.id(),
-            view,
-            written,
-            source: ReadyBlock::default(),
-            longest: 0,
-        })
+        let source = ReadyBlock::default();
+        Ok(Box::new(TableWriter { id: schema.id(), view, written, source, expected: 0 }))
     }
 
     /// Keeps what [`take_table`](Self::take_table) gave for the next change.
-    pub(super) fn give_back(&mut self, table: TableWriter) {
+    pub(super) fn give_back(&mut self, table: Box<TableWriter>) {
         self.last = Some(table);
     }
 

@@ -1,12 +1,11 @@
 //! Values as JSON, straight into a buffer.
 
 use crate::connect::java_numbers::{write_big_decimal, write_i64};
-use crate::connect::profile::{ConversionFailures, Modes};
-use crate::connect::schema::{ConnectField, ConnectSchema, ConnectType, Direct, Form};
+use crate::connect::profile::Modes;
+use crate::connect::schema::{ConnectSchema, ConnectType, Form};
 use crate::connect::{base64, hstore, iso, money, point, values};
 use crate::error::{Error, Result};
-use crate::row::Row;
-use crate::value::{Decimal, TimeUnit, Timestamp, Value, ValueRef};
+use crate::value::{Decimal, TimeUnit, Value, ValueRef};
 
 use super::text::{write_f32, write_f64, write_string};
 
@@ -192,80 +191,6 @@ impl Writer<'_> {
                 )));
             }
         }
-        Ok(())
-    }
-
-    /// Appends a struct: all fields in the order of the schema.
-    pub(crate) fn row(&self, fields: &[ConnectField], row: &Row, out: &mut Vec<u8>) -> Result<()> {
-        out.push(b'{');
-        for (position, field) in fields.iter().enumerate() {
-            field.json_name.write(position == 0, out);
-            let value = row.get(field.index).unwrap_or(ValueRef::Null);
-            match (field.direct, &value) {
-                (Direct::Text, ValueRef::Text(text)) => write_string(text, out),
-                (Direct::Int64, ValueRef::Int64(v)) => write_i64(*v, out),
-                (Direct::Int32, ValueRef::Int32(v)) => write_i64(i64::from(*v), out),
-                (Direct::Boolean, ValueRef::Bool(v)) => boolean(*v, out),
-                (
-                    Direct::Instant,
-                    ValueRef::Timestamp(Timestamp::At { value: micros, unit: TimeUnit::Micro }),
-                ) => match iso::micros_text(*micros) {
-                    Some(text) => {
-                        out.push(b'"');
-                        out.extend_from_slice(&text);
-                        out.push(b'"');
-                    }
-                    None => self.field(field, row, value, out)?,
-                },
-                (Direct::Decimal(scale), ValueRef::Decimal(decimal))
-                    if decimal.scale() == Some(scale) =>
-                {
-                    self.decimal(decimal, out)?;
-                }
-                _ => self.field(field, row, value, out)?,
-            }
-        }
-        out.push(b'}');
-        Ok(())
-    }
-
-    /// Appends the value of a field by its schema.
-    fn field(
-        &self,
-        field: &ConnectField,
-        row: &Row,
-        value: ValueRef<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
-        let start = out.len();
-        match self.value(&field.schema, value, out) {
-            // Only a column of a table may lose a value that has no place in its schema.
-            Err(error) if row.schema().table().is_some() => {
-                out.truncate(start);
-                self.unconvertible(field, row, error, out)
-            }
-            done => done,
-        }
-    }
-
-    /// `event.converting.failure.handling.mode`.
-    fn unconvertible(
-        &self,
-        field: &ConnectField,
-        row: &Row,
-        error: Error,
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
-        let is_null = row.get(field.index).is_none_or(|value| value.is_null());
-        if is_null || !field.schema.optional || self.modes.failures == ConversionFailures::Fail {
-            return Err(match row.schema().table() {
-                Some(table) if !is_null => error.context(format!("{table}.{}", field.name)),
-                _ => error,
-            });
-        }
-        let table = row.schema().table().map(ToString::to_string).unwrap_or_default();
-        tracing::warn!(column = %format!("{table}.{}", field.name), %error, "written as NULL");
-        out.extend_from_slice(b"null");
         Ok(())
     }
 

@@ -5,7 +5,9 @@ mod converter;
 mod decode;
 mod encode;
 mod options;
+mod page;
 mod parser;
+mod row;
 mod schema;
 mod text;
 

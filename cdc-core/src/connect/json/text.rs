@@ -56,6 +56,78 @@ fn write_quoted(text: &str, escape_pairs: bool, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// Copies a text between quotes where no byte needs care; `false` where one may, and then the copy is of no use. The
+/// room is two bytes longer than the text.
+#[inline]
+pub(super) fn copy_clean(text: &[u8], room: &mut [u8]) -> bool {
+    let [first, room @ .., last] = room else { return false };
+    (*first, *last) = (b'"', b'"');
+    // The last pieces overlap those before them: that is cheaper than bytes one by one.
+    if let (Some(end), Some(room_end)) = (text.last_chunk::<16>(), room.last_chunk_mut::<16>()) {
+        let mut care = [0; 2];
+        *room_end = *end;
+        look(end, &mut care);
+        for (from, to) in text.as_chunks::<16>().0.iter().zip(room.as_chunks_mut::<16>().0) {
+            *to = *from;
+            look(from, &mut care);
+        }
+        return is_clean(care[0] | care[1]);
+    }
+    if let (Some(start), Some(end)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        if let Some(room) = room.first_chunk_mut() {
+            *room = *start;
+        }
+        if let Some(room) = room.last_chunk_mut() {
+            *room = *end;
+        }
+        let (start, end) = (u64::from_le_bytes(*start), u64::from_le_bytes(*end));
+        return is_clean(care_in_word(start) | care_in_word(end));
+    }
+    if let (Some(start), Some(end)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        if let Some(room) = room.first_chunk_mut() {
+            *room = *start;
+        }
+        if let Some(room) = room.last_chunk_mut() {
+            *room = *end;
+        }
+        let both =
+            u64::from(u32::from_le_bytes(*start)) << 32 | u64::from(u32::from_le_bytes(*end));
+        return is_clean(care_in_word(both));
+    }
+    let mut care = false;
+    for (from, to) in text.iter().zip(room) {
+        *to = *from;
+        care |= needs_care(*from);
+    }
+    !care
+}
+
+/// Looks at sixteen bytes as two words, side by side where the machine has registers for it.
+#[inline(always)]
+fn look(bytes: &[u8; 16], care: &mut [u64; 2]) {
+    for (word, care) in bytes.as_chunks().0.iter().zip(care) {
+        *care |= care_in_word(u64::from_le_bytes(*word));
+    }
+}
+
+/// The high bit of one of the eight bytes is set where one of them needs care; the other bits say nothing.
+#[inline(always)]
+fn care_in_word(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // Bytes below a bound; a borrow comes only out of such a byte.
+    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word;
+    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    // 0xf0 and more: the high bit is set, and adding 0x10 to the others carries into it.
+    let four = word & (word & (ONES * 0x7f)).wrapping_add(ONES * 0x10);
+    below(word, 0x20) | is(b'"') | is(b'\\') | four
+}
+
+/// Whether no word had a byte that needs care.
+#[inline(always)]
+fn is_clean(care: u64) -> bool {
+    care & 0x8080_8080_8080_8080 == 0
+}
+
 /// Where the first byte stands that may need care; `None` where there is none.
 fn first_to_care_for(bytes: &[u8]) -> Option<usize> {
     let (chunks, rest) = bytes.as_chunks::<CHUNK>();
@@ -138,6 +210,24 @@ mod tests {
         );
         assert_eq!(json("ü\u{7f}\u{2028}"), "\"ü\u{7f}\u{2028}\"");
         assert_eq!(json("a\u{1f600}b"), r#""a\uD83D\uDE00b""#);
+    }
+
+    #[test]
+    fn a_text_is_copied_at_once_where_no_byte_needs_care() {
+        for length in 0..70 {
+            let mut text = vec![b'x'; length];
+            for at in 0..length {
+                for byte in 0..=255 {
+                    text[at] = byte;
+                    let mut room = vec![0; length + 2];
+                    let is_clean = copy_clean(&text, &mut room);
+                    assert_eq!(is_clean, !needs_care(byte), "{byte} at {at} of {length}");
+                    assert!(!is_clean || room == [b"\"", &*text, b"\""].concat());
+                }
+                text[at] = [b'x', 0x7f, 0xc3, 0xef, b' ', b'!', b'#', b']'][at % 8];
+            }
+        }
+        assert!(copy_clean(b"", &mut [0; 2]));
     }
 
     #[test]
