@@ -198,7 +198,15 @@ async fn a_session_that_the_server_ends_says_why() {
     let config = shared();
     let admin = server::admin(&config).await;
     let client = connect_sql(&config, &Session::default()).await.unwrap();
-    let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    // A simple query leaves no statement to be closed, whose answer the last words would be taken for.
+    let answers = client.simple_query("SELECT pg_backend_pid()").await.unwrap();
+    let pid: i32 = answers
+        .iter()
+        .find_map(|answer| match answer {
+            cdc_pgconn::tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+            _ => None,
+        })
+        .unwrap();
     admin.execute("SELECT pg_terminate_backend($1)", &[&pid]).await.unwrap();
     while !client.is_closed() {
         tokio::time::sleep(Duration::from_millis(10)).await;
