@@ -61,6 +61,8 @@ pub struct InsertField {
     fields: Vec<(Arc<str>, bool, Inserted)>,
     replace_null: bool,
     schemas: SchemaCache<Arc<Longer>>,
+    /// The destination of the last event, as records of one share it.
+    topic: Text,
 }
 
 /// The schema with the fields, and the defaults of those that it had.
@@ -77,6 +79,7 @@ impl InsertField {
             fields: Vec::new(),
             replace_null: true,
             schemas: SchemaCache::default(),
+            topic: Text::default(),
         }
     }
 
@@ -153,7 +156,7 @@ impl InsertField {
 
     fn value(&self, what: &Inserted, event: &ChangeEvent) -> Result<Value> {
         Ok(match what {
-            Inserted::Topic => Value::text(event.destination.as_str()),
+            Inserted::Topic => Value::Text(self.topic.clone()),
             Inserted::Partition => event.partition.into(),
             Inserted::Offset => {
                 if event.origin().transaction.connector != "kafka" {
@@ -179,6 +182,9 @@ impl OneSide for InsertField {
 
     fn content(&mut self, content: Content, event: &mut ChangeEvent) -> Result<Content> {
         const PURPOSE: &str = "field insertion";
+        if self.topic != *event.destination.as_str() {
+            self.topic = event.destination.as_str().into();
+        }
         match content {
             content if content.is_null() => Ok(content),
             Content::Schemaless(_) => {
@@ -198,11 +204,16 @@ impl OneSide for InsertField {
             content => {
                 let row = content.require_struct(PURPOSE, &self.place.profile)?;
                 let longer = self.longer(row.schema())?;
-                let mut added = Vec::with_capacity(self.fields.len());
-                for (_, _, what) in &self.fields {
-                    added.push(self.value(what, event)?);
-                }
-                let mut extended = row.extended(Arc::clone(&longer.0), added)?;
+                let mut extended = match &*self.fields {
+                    [(_, _, what)] => {
+                        row.extended(Arc::clone(&longer.0), [self.value(what, event)?])?
+                    }
+                    fields => {
+                        let added: Result<Vec<Value>> =
+                            fields.iter().map(|(_, _, what)| self.value(what, event)).collect();
+                        row.extended(Arc::clone(&longer.0), added?)?
+                    }
+                };
                 if self.replace_null {
                     fill_defaults(&mut extended, &longer.1);
                 }
