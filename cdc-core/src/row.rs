@@ -72,12 +72,17 @@ impl Storage {
         }
     }
 
-    /// The same to be changed by a few values.
-    fn to_derived(&self) -> Derived {
-        match self {
-            Storage::Base(base) => Derived::of(base.clone()),
-            Storage::Derived(derived) => Derived::clone(derived),
-        }
+    /// The same with a few values in the place of others or after them.
+    #[inline]
+    fn put(self, values: impl Iterator<Item = (usize, Value)>) -> Self {
+        Storage::Derived(match self {
+            Storage::Base(base) => Arc::new(Derived::with(base, values)),
+            Storage::Derived(mut derived) => {
+                let to = Arc::make_mut(&mut derived);
+                values.for_each(|(index, value)| to.put(index, value));
+                derived
+            }
+        })
     }
 }
 
@@ -159,6 +164,7 @@ impl Row {
     }
 
     /// Replaces the value at an index; other holders of the row keep the old one. Nothing happens past the last field.
+    #[inline]
     pub fn set(&mut self, index: usize, value: Value) {
         if index >= self.len() {
             return;
@@ -168,10 +174,8 @@ impl Row {
         }
         match &mut self.storage {
             Storage::Base(Base::Own(values)) => {
-                if let Some(values) = Arc::get_mut(values) {
-                    if let Some(slot) = values.get_mut(index) {
-                        *slot = value;
-                    }
+                if let Some(slot) = Arc::get_mut(values).and_then(|own| own.get_mut(index)) {
+                    *slot = value;
                     return;
                 }
             }
@@ -179,12 +183,10 @@ impl Row {
                 *self = self.with_own_values();
                 return self.set(index, value);
             }
-            Storage::Derived(derived) => return Arc::make_mut(derived).put(index, value),
-            Storage::Base(Base::Shared { .. }) => {}
+            _ => {}
         }
-        let mut derived = self.storage.to_derived();
-        derived.put(index, value);
-        self.storage = Storage::Derived(Arc::new(derived));
+        let storage = std::mem::replace(&mut self.storage, Storage::Base(Base::Empty));
+        self.storage = storage.put(std::iter::once((index, value)));
     }
 
     /// The same values, stored for this row alone.
@@ -215,6 +217,15 @@ impl Row {
     /// # Errors
     /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
     pub fn with_schema(&self, schema: Arc<Schema>) -> Result<Row> {
+        self.clone().into_schema(schema)
+    }
+
+    /// As [`with_schema`](Self::with_schema), of a row that is not needed any more.
+    ///
+    /// # Errors
+    /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
+    #[inline]
+    pub fn into_schema(mut self, schema: Arc<Schema>) -> Result<Row> {
         if schema.fields().len() != self.len() {
             return Err(Error::data(format!(
                 "a row of {} fields cannot take a schema of {}",
@@ -222,8 +233,11 @@ impl Row {
                 schema.fields().len()
             )));
         }
-        let row = if self.is_view { self.with_own_values() } else { self.clone() };
-        Ok(Row { schema, ..row })
+        if self.is_view {
+            self = self.with_own_values();
+        }
+        self.schema = schema;
+        Ok(self)
     }
 
     /// The values at these indices, under a schema with as many fields; past the last field there is NULL.
@@ -231,14 +245,14 @@ impl Row {
     /// # Errors
     /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
     pub fn select(&self, schema: Arc<Schema>, indices: &[usize]) -> Result<Row> {
-        self.project(schema, &indices.into())
+        self.clone().project(schema, &indices.into())
     }
 
     /// As [`select`](Self::select), for indices that are kept beside the schema: no value is copied, nor are they.
     ///
     /// # Errors
     /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
-    pub fn project(&self, schema: Arc<Schema>, indices: &Arc<[usize]>) -> Result<Row> {
+    pub fn project(self, schema: Arc<Schema>, indices: &Arc<[usize]>) -> Result<Row> {
         Self::check_width(&schema, indices.len())?;
         // The place past the last field of this row may hold the next row of the block.
         if self.is_view || indices.iter().any(|&index| index >= self.len()) {
@@ -246,19 +260,28 @@ impl Row {
                 indices.iter().map(|&index| self.value(index).unwrap_or_default()).collect();
             return Ok(Row { schema, storage: Storage::own(values), is_view: false });
         }
-        let derived = match &self.storage {
-            Storage::Base(base) => Derived::mapped(base.clone(), Arc::clone(indices)),
+        let derived = match self.storage {
+            Storage::Base(base) => Derived::mapped(base, Arc::clone(indices)),
             Storage::Derived(derived) => derived.select(indices),
         };
         Ok(Row { schema, storage: Storage::Derived(Arc::new(derived)), is_view: false })
     }
 
-    /// The values with others after them, under a schema with as many fields. A few are added without a copy of the
-    /// others.
+    /// The values with others after them, under a schema with as many fields.
     ///
     /// # Errors
     /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
-    pub fn extended<I>(&self, schema: Arc<Schema>, added: I) -> Result<Row>
+    pub fn extended(&self, schema: Arc<Schema>, added: Vec<Value>) -> Result<Row> {
+        self.clone().extend(schema, added)
+    }
+
+    /// As [`extended`](Self::extended), of a row that is not needed any more: a few values are added without a copy of
+    /// the others.
+    ///
+    /// # Errors
+    /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
+    #[inline]
+    pub fn extend<I>(self, schema: Arc<Schema>, added: I) -> Result<Row>
     where
         I: IntoIterator<Item = Value, IntoIter: ExactSizeIterator>,
     {
@@ -273,11 +296,8 @@ impl Row {
             let values = (0..len).map(|index| self.value(index).unwrap_or_default());
             return Self::new(schema, values.chain(added).collect());
         }
-        let mut derived = self.storage.to_derived();
-        for (at, value) in added.enumerate() {
-            derived.put(len + at, value);
-        }
-        Ok(Row { schema, storage: Storage::Derived(Arc::new(derived)), is_view: false })
+        let storage = self.storage.put(added.enumerate().map(|(at, value)| (len + at, value)));
+        Ok(Row { schema, storage, is_view: false })
     }
 
     /// A deep copy that pins no buffer of a batch.
@@ -292,6 +312,7 @@ impl Row {
     pub fn size(&self) -> usize {
         let values = match &self.storage {
             _ if self.is_view => 0,
+            Storage::Base(Base::Empty) => 0,
             Storage::Base(Base::Own(values)) => values.iter().map(Value::size).sum(),
             Storage::Base(Base::Shared { block, first }) => {
                 block.size(usize::try_from(*first).unwrap_or(usize::MAX), self.len())

@@ -372,8 +372,9 @@ impl OneSide for Cast {
             }
             Content::Struct(row) => {
                 let edits = self.edits(row.schema())?;
-                let row = edits
-                    .row(&row, self.replace_null, &mut |leaf, value| cast_typed(leaf, &value))?;
+                let row = edits.row(row, self.replace_null, &mut |leaf, row, index| {
+                    cast_typed(leaf, &row.value(index).unwrap_or_default())
+                })?;
                 Ok(Content::Struct(row))
             }
             _ => Err(Error::data("Cannot list fields on non-struct type")),

@@ -133,9 +133,9 @@ impl InsertField {
         Ok(insert)
     }
 
-    fn longer(&mut self, schema: &Arc<Schema>) -> Result<Arc<Longer>> {
+    fn longer(&mut self, schema: &Arc<Schema>) -> Result<&Arc<Longer>> {
         let fields = &self.fields;
-        self.schemas.get(schema.id(), || {
+        self.schemas.get_ref(schema.id(), || {
             let added = fields.iter().map(|(name, optional, what)| {
                 let value_type = match what {
                     Inserted::Topic | Inserted::Static(_) => plain(DataType::TEXT, *optional),
@@ -203,18 +203,21 @@ impl OneSide for InsertField {
             }
             content => {
                 let row = content.require_struct(PURPOSE, &self.place.profile)?;
-                let longer = self.longer(row.schema())?;
-                let mut extended = match &*self.fields {
+                let replace_null = self.replace_null;
+                let (longer, mut extended) = match &*self.fields {
                     [(_, _, what)] => {
-                        row.extended(Arc::clone(&longer.0), [self.value(what, event)?])?
+                        let added = [self.value(what, event)?];
+                        let longer = self.longer(row.schema())?;
+                        (longer, row.extend(Arc::clone(&longer.0), added)?)
                     }
                     fields => {
                         let added: Result<Vec<Value>> =
                             fields.iter().map(|(_, _, what)| self.value(what, event)).collect();
-                        row.extended(Arc::clone(&longer.0), added?)?
+                        let (added, longer) = (added?, self.longer(row.schema())?);
+                        (longer, row.extend(Arc::clone(&longer.0), added)?)
                     }
                 };
-                if self.replace_null {
+                if replace_null {
                     fill_defaults(&mut extended, &longer.1);
                 }
                 Ok(Content::Struct(extended))

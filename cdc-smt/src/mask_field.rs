@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cdc_core::connect::{ConnectProfile, ConnectSchema};
 use cdc_core::value::{Array, Decimal, Text, TimeUnit, Timestamp};
-use cdc_core::{ChangeEvent, Error, Properties, Result, Schema, Value, ValueType};
+use cdc_core::{ChangeEvent, Error, Properties, Result, Schema, Value, ValueRef, ValueType};
 
 use crate::Side;
 use crate::content::{Content, java_class};
@@ -130,10 +130,6 @@ impl MaskField {
     }
 
     fn mask_typed(&self, masked: &Masked, value: Value) -> Result<Value> {
-        // The common case needs no view.
-        if let (Value::Text(_), None) = (&value, &self.replacement) {
-            return Ok(EMPTY);
-        }
         let Some(schema) = &masked.schema else {
             return self.mask(None, &value, &value);
         };
@@ -234,8 +230,13 @@ impl OneSide for MaskField {
         }
         let row = content.require_struct(PURPOSE, &self.place.profile)?;
         let edits = self.edits(row.schema())?;
-        let masked = edits
-            .row(&row, self.replace_null, &mut |masked, value| self.mask_typed(masked, value))?;
+        let masked = edits.row(row, self.replace_null, &mut |masked, row, index| {
+            // The common case needs neither a copy nor a view.
+            match (row.get(index), &self.replacement) {
+                (Some(ValueRef::Text(_)), None) => Ok(EMPTY),
+                _ => self.mask_typed(masked, row.value(index).unwrap_or_default()),
+            }
+        })?;
         Ok(Content::Struct(masked))
     }
 }

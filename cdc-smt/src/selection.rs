@@ -183,10 +183,10 @@ impl Selected {
     }
 
     /// The fields of the row that stay.
-    pub(crate) fn row(&self, row: &Row, replace_null: bool) -> Result<Row> {
+    pub(crate) fn row(&self, row: Row, replace_null: bool) -> Result<Row> {
         let schema = Arc::clone(&self.schema);
         let mut selected = match self.all {
-            true => row.with_schema(schema)?,
+            true => row.into_schema(schema)?,
             false => row.project(schema, &self.kept)?,
         };
         if replace_null {
@@ -194,7 +194,7 @@ impl Selected {
         }
         for (at, inside) in &self.inside {
             if let Some(Value::Struct(row)) = selected.value(*at) {
-                selected.set(*at, Value::Struct(inside.row(&row, false)?));
+                selected.set(*at, Value::Struct(inside.row(row, false)?));
             }
         }
         Ok(selected)

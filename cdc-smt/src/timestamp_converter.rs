@@ -338,8 +338,8 @@ impl OneSide for TimestampConverter {
             content => {
                 let row = content.require_struct(PURPOSE, &self.place.profile)?;
                 let edits = self.edits(row.schema())?;
-                let row = edits.row(&row, self.replace_null, &mut |source, value| {
-                    self.convert_typed(source, &value)
+                let row = edits.row(row, self.replace_null, &mut |source, row, index| {
+                    self.convert_typed(source, &row.value(index).unwrap_or_default())
                 })?;
                 Ok(Content::Struct(row))
             }

@@ -12,6 +12,8 @@ pub(super) const MOST_OWN: usize = 4;
 /// The row that another is made of.
 #[derive(Clone)]
 pub(super) enum Base {
+    /// None: while a row is changed.
+    Empty,
     /// Values of a row of its own.
     Own(Arc<[Value]>),
     /// In a block, from this place on.
@@ -22,6 +24,7 @@ impl Base {
     #[inline]
     pub(super) fn get(&self, index: usize) -> Option<ValueRef<'_>> {
         match self {
+            Base::Empty => None,
             Base::Own(values) => values.get(index).map(Value::as_ref),
             Base::Shared { block, first } => block.get(place(*first, index)?),
         }
@@ -29,6 +32,7 @@ impl Base {
 
     pub(super) fn is_unavailable(&self, index: usize) -> bool {
         match self {
+            Base::Empty => false,
             Base::Own(values) => values.get(index).is_some_and(Value::is_unavailable),
             Base::Shared { block, first } => {
                 place(*first, index).is_some_and(|place| block.is_unavailable(place))
@@ -38,6 +42,7 @@ impl Base {
 
     pub(super) fn value(&self, index: usize) -> Option<Value> {
         match self {
+            Base::Empty => None,
             Base::Own(values) => values.get(index).cloned(),
             Base::Shared { block, first } => block.value(place(*first, index)?),
         }
@@ -45,6 +50,7 @@ impl Base {
 
     fn size(&self, index: usize) -> usize {
         match self {
+            Base::Empty => 0,
             Base::Own(values) => values.get(index).map_or(0, Value::size),
             Base::Shared { block, first } => {
                 place(*first, index).map_or(0, |place| block.size(place, 1))
@@ -100,9 +106,13 @@ impl Few {
 }
 
 impl Derived {
-    /// The base as it is.
-    pub(super) fn of(base: Base) -> Self {
-        Derived { base, map: None, own: Few::default() }
+    /// The base with a few values in the place of others or after them.
+    #[inline]
+    pub(super) fn with(base: Base, mut values: impl Iterator<Item = (usize, Value)>) -> Self {
+        let own = Few { first: values.next(), more: Vec::new() };
+        let mut derived = Derived { base, map: None, own };
+        values.for_each(|(index, value)| derived.put(index, value));
+        derived
     }
 
     /// The values at these places of the base.
