@@ -114,11 +114,13 @@ impl Row {
     }
 
     /// The shape of the row.
+    #[inline]
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
     }
 
     /// How many fields it has.
+    #[inline]
     pub fn len(&self) -> usize {
         self.schema.fields().len()
     }
@@ -252,6 +254,7 @@ impl Row {
     ///
     /// # Errors
     /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
+    #[inline]
     pub fn project(self, schema: Arc<Schema>, indices: &Arc<[usize]>) -> Result<Row> {
         Self::check_width(&schema, indices.len())?;
         // The place past the last field of this row may hold the next row of the block.

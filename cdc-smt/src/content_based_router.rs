@@ -18,13 +18,14 @@ use crate::expression::{Answer, Expression, NullHandling};
 /// The variables are those of [`ExpressionFilter`](crate::ExpressionFilter).
 ///
 /// ```
-/// use cdc_core::{Change, ChangeEvent, Destination, Payload, Transform};
+/// use cdc_core::{Change, ChangeEvent, Destination, Transform};
 /// use cdc_smt::ContentBasedRouter;
 ///
 /// # use cdc_core::testkit::{shop, some_origin};
 /// let mut router = ContentBasedRouter::new("value.op == 'c' ? 'new.' + topic : null")?;
-/// let change = Payload::Change(Change::create(shop::order(7, "pen")));
-/// # let event = ChangeEvent::new(Destination::named("orders"), Payload::Absent, change, some_origin());
+/// # let mut origin = some_origin();
+/// # std::sync::Arc::make_mut(&mut origin.transaction).connector = "postgresql";
+/// let event = ChangeEvent::change(Destination::named("orders"), Change::create(shop::order(7, "pen")), origin);
 /// let mut out = Vec::new();
 /// router.apply(event, &mut out)?;
 /// assert_eq!(out[0].destination.as_str(), "new.orders");
@@ -113,13 +114,14 @@ impl Transform for ContentBasedRouter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cdc_core::Change;
     use cdc_core::testkit::{shop, some_origin};
-    use cdc_core::{Change, Payload};
 
     fn routed(expression: &str) -> Result<String> {
-        let change = Payload::Change(Change::create(shop::order(7, "pen")));
-        let event =
-            ChangeEvent::new(Destination::named("orders"), Payload::Absent, change, some_origin());
+        let mut origin = some_origin();
+        std::sync::Arc::make_mut(&mut origin.transaction).connector = "postgresql";
+        let change = Change::create(shop::order(7, "pen"));
+        let event = ChangeEvent::change(Destination::named("orders"), change, origin);
         let mut out = Vec::new();
         ContentBasedRouter::new(expression)?.apply(event, &mut out)?;
         Ok(out[0].destination.as_str().to_owned())

@@ -18,15 +18,17 @@ use crate::expression::{Answer, Expression, NullHandling};
 /// a field that does not exist is an error.
 ///
 /// ```
-/// use cdc_core::{Change, ChangeEvent, Destination, Payload, Transform};
+/// use cdc_core::{Change, ChangeEvent, Destination, Transform};
 /// use cdc_smt::ExpressionFilter;
 ///
 /// # use cdc_core::testkit::{shop, some_origin};
+/// # let mut origin = some_origin();
+/// # std::sync::Arc::make_mut(&mut origin.transaction).connector = "postgresql";
 /// let mut filter = ExpressionFilter::new("value.op == 'c' && value.after.id > 5")?;
 /// let mut out = Vec::new();
 /// for id in [5, 6] {
-///     let change = Payload::Change(Change::create(shop::order(id, "pen")));
-///     filter.apply(ChangeEvent::new(Destination::named("orders"), Payload::Absent, change, some_origin()), &mut out)?;
+///     let change = Change::create(shop::order(id, "pen"));
+///     filter.apply(ChangeEvent::change(Destination::named("orders"), change, origin.clone()), &mut out)?;
 /// }
 /// assert_eq!(out.len(), 1);
 /// # Ok::<(), cdc_core::Error>(())
@@ -114,8 +116,9 @@ mod tests {
     }
 
     fn event(topic: &str, value: Payload) -> ChangeEvent {
-        let mut event =
-            ChangeEvent::new(Destination::named(topic), Payload::Absent, value, some_origin());
+        let mut origin = some_origin();
+        std::sync::Arc::make_mut(&mut origin.transaction).connector = "postgresql";
+        let mut event = ChangeEvent::new(Destination::named(topic), Payload::Absent, value, origin);
         event.headers.push(Header { name: "tenant".into(), schema: None, value: "acme".into() });
         event
     }
@@ -139,7 +142,7 @@ mod tests {
             "has(value.after.id) && !has(value.after.nothing) && !has(headers.nothing)",
             "'id' in value.after && size(value.after) >= 2",
             "['c', 'u'].exists(op, op == value.op)",
-            "value.source.table.matches('^[a-z]+$') && value.ts_ms > 0",
+            "topic.matches('^[a-z.]+$') && value.source.connector == 'postgresql' && value.ts_ms > 0",
         ] {
             assert!(kept(condition).unwrap(), "{condition}");
         }

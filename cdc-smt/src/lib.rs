@@ -30,6 +30,7 @@ mod extract_new_record_state;
 mod extract_schema_to_new_record;
 mod field_edits;
 mod field_path;
+mod field_types;
 mod filter;
 mod flatten;
 mod geometry;
