@@ -326,7 +326,7 @@ impl ExtractNewRecordState {
             added.extend(derived.fields.iter().map(|path| path.value(envelope)));
         }
         let defaults =
-            (rewrites && self.replace_null).then(|| defaults_of(row.schema())).unwrap_or_default();
+            if rewrites && self.replace_null { defaults_of(row.schema()) } else { Vec::new() };
         let mut extended = row.extend(Arc::clone(&derived.schema), added)?;
         fill_defaults(&mut extended, &defaults);
         Ok(extended)
