@@ -94,7 +94,10 @@ impl<L> FieldEdits<L> {
         replace_null: bool,
         edit: &mut dyn FnMut(&L, &Row, usize) -> Result<Value>,
     ) -> Result<Row> {
-        let mut edited = row.into_schema(Arc::clone(&self.schema))?;
+        let mut edited = match Arc::ptr_eq(row.schema(), &self.schema) {
+            true => row,
+            false => row.into_schema(Arc::clone(&self.schema))?,
+        };
         if replace_null {
             fill_defaults(&mut edited, &self.defaults);
         }

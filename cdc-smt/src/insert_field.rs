@@ -154,6 +154,7 @@ impl InsertField {
         })
     }
 
+    #[inline]
     fn value(&self, what: &Inserted, event: &ChangeEvent) -> Result<Value> {
         Ok(match what {
             Inserted::Topic => Value::Text(self.topic.clone()),
