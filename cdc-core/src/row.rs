@@ -1,6 +1,7 @@
 //! Rows: values under a schema, with private storage.
 
 mod block;
+mod derived;
 mod scalar;
 
 use std::hash::{Hash, Hasher};
@@ -12,6 +13,7 @@ use crate::value::{Value, ValueRef};
 
 use self::block::Block;
 pub use self::block::RowsBuilder;
+use self::derived::{Base, Derived, MOST_OWN};
 pub(crate) use self::scalar::Scalar;
 
 /// The values of one row, key or struct, read through its [`Schema`].
@@ -39,35 +41,50 @@ pub struct Row {
 /// Where the values are.
 #[derive(Clone)]
 enum Storage {
-    /// The row's own.
-    Own(Arc<[Value]>),
-    /// In a block that a source has filled, from this place on.
-    Shared { block: Arc<Block>, first: u32 },
+    /// The row's own, or in a block that a source has filled.
+    Base(Base),
+    /// Another row's, some replaced, left out or added.
+    Derived(Arc<Derived>),
 }
 
 impl Storage {
+    fn own(values: impl Into<Arc<[Value]>>) -> Self {
+        Storage::Base(Base::Own(values.into()))
+    }
+
     #[inline]
     fn get(&self, index: usize) -> Option<ValueRef<'_>> {
         match self {
-            Storage::Own(values) => values.get(index).map(Value::as_ref),
-            Storage::Shared { block, first } => block.get(place(*first, index)?),
+            Storage::Base(base) => base.get(index),
+            Storage::Derived(derived) => derived.get(index),
         }
     }
 
     fn is_unavailable(&self, index: usize) -> bool {
         match self {
-            Storage::Own(values) => values.get(index).is_some_and(Value::is_unavailable),
-            Storage::Shared { block, first } => {
-                place(*first, index).is_some_and(|place| block.is_unavailable(place))
-            }
+            Storage::Base(base) => base.is_unavailable(index),
+            Storage::Derived(derived) => derived.is_unavailable(index),
         }
     }
 
     fn value(&self, index: usize) -> Option<Value> {
         match self {
-            Storage::Own(values) => values.get(index).cloned(),
-            Storage::Shared { block, first } => block.value(place(*first, index)?),
+            Storage::Base(base) => base.value(index),
+            Storage::Derived(derived) => derived.value(index),
         }
+    }
+
+    /// The same with a few values in the place of others or after them.
+    #[inline]
+    fn put(self, values: impl Iterator<Item = (usize, Value)>) -> Self {
+        Storage::Derived(match self {
+            Storage::Base(base) => Arc::new(Derived::with(base, values)),
+            Storage::Derived(mut derived) => {
+                let to = Arc::make_mut(&mut derived);
+                values.for_each(|(index, value)| to.put(index, value));
+                derived
+            }
+        })
     }
 }
 
@@ -83,7 +100,7 @@ impl Row {
     /// [`Data`](crate::ErrorKind::Data) when there are more or fewer values than fields.
     pub fn new(schema: Arc<Schema>, values: Vec<Value>) -> Result<Self> {
         Self::check_width(&schema, values.len())?;
-        Ok(Row { schema, storage: Storage::Own(values.into()), is_view: false })
+        Ok(Row { schema, storage: Storage::own(values), is_view: false })
     }
 
     fn check_width(schema: &Schema, count: usize) -> Result<()> {
@@ -95,15 +112,17 @@ impl Row {
     }
 
     fn of_block(schema: Arc<Schema>, block: Arc<Block>, first: u32) -> Row {
-        Row { schema, storage: Storage::Shared { block, first }, is_view: false }
+        Row { schema, storage: Storage::Base(Base::Shared { block, first }), is_view: false }
     }
 
     /// The shape of the row.
+    #[inline]
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
     }
 
     /// How many fields it has.
+    #[inline]
     pub fn len(&self) -> usize {
         self.schema.fields().len()
     }
@@ -148,27 +167,44 @@ impl Row {
         (0..self.len()).filter_map(|i| self.get(i))
     }
 
-    /// Replaces the value at an index, copying the row when it is shared. Nothing happens past the last field.
+    /// Replaces the value at an index; other holders of the row keep the old one. Nothing happens past the last field.
+    #[inline]
     pub fn set(&mut self, index: usize, value: Value) {
-        if self.is_view || matches!(self.storage, Storage::Shared { .. }) {
+        if index >= self.len() {
+            return;
+        }
+        if self.is_view {
             *self = self.with_own_values();
         }
-        let Storage::Own(values) = &mut self.storage else { return };
-        if let Some(slot) = Arc::make_mut(values).get_mut(index) {
-            *slot = value;
+        match &mut self.storage {
+            Storage::Base(Base::Own(values)) => {
+                if let Some(slot) = Arc::get_mut(values).and_then(|own| own.get_mut(index)) {
+                    *slot = value;
+                    return;
+                }
+            }
+            Storage::Derived(derived) if derived.is_full(index) => {
+                *self = self.with_own_values();
+                return self.set(index, value);
+            }
+            _ => {}
         }
+        let storage = std::mem::replace(&mut self.storage, Storage::Base(Base::Empty));
+        self.storage = storage.put(std::iter::once((index, value)));
     }
 
     /// The same values, stored for this row alone.
     fn with_own_values(&self) -> Row {
         // Of known length, so that it is one allocation.
-        let values = (0..self.len()).map(|i| self.value(i).unwrap_or_default()).collect();
-        Row { schema: Arc::clone(&self.schema), storage: Storage::Own(values), is_view: false }
+        let values: Arc<[Value]> =
+            (0..self.len()).map(|i| self.value(i).unwrap_or_default()).collect();
+        Row { schema: Arc::clone(&self.schema), storage: Storage::own(values), is_view: false }
     }
 
     /// Whether every column was sent: no value is [unavailable](Value::Unavailable).
     pub fn is_complete(&self) -> bool {
-        if let (Storage::Shared { block, first }, false) = (&self.storage, self.is_view) {
+        if let (Storage::Base(Base::Shared { block, first }), false) = (&self.storage, self.is_view)
+        {
             return block.cells(*first, self.len()).are_available();
         }
         (0..self.len())
@@ -189,6 +225,15 @@ impl Row {
     /// # Errors
     /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
     pub fn with_schema(&self, schema: Arc<Schema>) -> Result<Row> {
+        self.clone().into_schema(schema)
+    }
+
+    /// As [`with_schema`](Self::with_schema), of a row that is not needed any more.
+    ///
+    /// # Errors
+    /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
+    #[inline]
+    pub fn into_schema(mut self, schema: Arc<Schema>) -> Result<Row> {
         if schema.fields().len() != self.len() {
             return Err(Error::data(format!(
                 "a row of {} fields cannot take a schema of {}",
@@ -196,8 +241,11 @@ impl Row {
                 schema.fields().len()
             )));
         }
-        let row = if self.is_view { self.with_own_values() } else { self.clone() };
-        Ok(Row { schema, ..row })
+        if self.is_view {
+            self = self.with_own_values();
+        }
+        self.schema = schema;
+        Ok(self)
     }
 
     /// The values at these indices, under a schema with as many fields; past the last field there is NULL.
@@ -205,9 +253,27 @@ impl Row {
     /// # Errors
     /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
     pub fn select(&self, schema: Arc<Schema>, indices: &[usize]) -> Result<Row> {
+        self.clone().project(schema, &indices.into())
+    }
+
+    /// As [`select`](Self::select), for indices that are kept beside the schema: no value is copied, nor are they.
+    ///
+    /// # Errors
+    /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
+    #[inline]
+    pub fn project(self, schema: Arc<Schema>, indices: &Arc<[usize]>) -> Result<Row> {
         Self::check_width(&schema, indices.len())?;
-        let values = indices.iter().map(|&index| self.value(index).unwrap_or_default()).collect();
-        Ok(Row { schema, storage: Storage::Own(values), is_view: false })
+        // The place past the last field of this row may hold the next row of the block.
+        if self.is_view || indices.iter().any(|&index| index >= self.len()) {
+            let values: Arc<[Value]> =
+                indices.iter().map(|&index| self.value(index).unwrap_or_default()).collect();
+            return Ok(Row { schema, storage: Storage::own(values), is_view: false });
+        }
+        let derived = match self.storage {
+            Storage::Base(base) => Derived::mapped(base, Arc::clone(indices)),
+            Storage::Derived(derived) => derived.select(indices),
+        };
+        Ok(Row { schema, storage: Storage::Derived(Arc::new(derived)), is_view: false })
     }
 
     /// The values with others after them, under a schema with as many fields.
@@ -215,28 +281,52 @@ impl Row {
     /// # Errors
     /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
     pub fn extended(&self, schema: Arc<Schema>, added: Vec<Value>) -> Result<Row> {
-        let mut values = Vec::with_capacity(self.len() + added.len());
-        values.extend((0..self.len()).map(|index| self.value(index).unwrap_or_default()));
-        values.extend(added);
-        Self::new(schema, values)
+        self.clone().extend(schema, added)
+    }
+
+    /// As [`extended`](Self::extended), of a row that is not needed any more: a few values are added without a copy of
+    /// the others.
+    ///
+    /// # Errors
+    /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
+    #[inline]
+    pub fn extend<I>(self, schema: Arc<Schema>, added: I) -> Result<Row>
+    where
+        I: IntoIterator<Item = Value, IntoIter: ExactSizeIterator>,
+    {
+        let added = added.into_iter();
+        let len = self.len();
+        Self::check_width(&schema, len + added.len())?;
+        let own = match &self.storage {
+            Storage::Base(_) => 0,
+            Storage::Derived(derived) => derived.own_len(),
+        };
+        if self.is_view || own + added.len() > MOST_OWN {
+            let values = (0..len).map(|index| self.value(index).unwrap_or_default());
+            return Self::new(schema, values.chain(added).collect());
+        }
+        let storage = self.storage.put(added.enumerate().map(|(at, value)| (len + at, value)));
+        Ok(Row { schema, storage, is_view: false })
     }
 
     /// A deep copy that pins no buffer of a batch.
     #[must_use]
     pub fn detached(&self) -> Row {
-        let values =
+        let values: Arc<[Value]> =
             (0..self.len()).filter_map(|i| self.value(i)).map(|value| value.detached()).collect();
-        Row { schema: Arc::clone(&self.schema), storage: Storage::Own(values), is_view: false }
+        Row { schema: Arc::clone(&self.schema), storage: Storage::own(values), is_view: false }
     }
 
     /// Roughly how many bytes the row keeps alive; of a key that is a view of its row only what it takes itself.
     pub fn size(&self) -> usize {
         let values = match &self.storage {
             _ if self.is_view => 0,
-            Storage::Own(values) => values.iter().map(Value::size).sum(),
-            Storage::Shared { block, first } => {
+            Storage::Base(Base::Empty) => 0,
+            Storage::Base(Base::Own(values)) => values.iter().map(Value::size).sum(),
+            Storage::Base(Base::Shared { block, first }) => {
                 block.size(usize::try_from(*first).unwrap_or(usize::MAX), self.len())
             }
+            Storage::Derived(derived) => (0..self.len()).map(|index| derived.size(index)).sum(),
         };
         size_of::<Row>() + values
     }
@@ -400,6 +490,72 @@ mod tests {
         let key = item.key().unwrap();
         assert!(key.extended(Arc::clone(item.schema()), vec!["n".into()]).is_ok());
         assert!(key.select(Arc::clone(item.schema()), &[0]).is_err());
+    }
+
+    /// A row of a block, between two others.
+    fn item_of_a_block() -> Row {
+        let (own, mut rows) = (item(), RowsBuilder::new());
+        let mut taken = None;
+        for _ in 0..3 {
+            let first = rows.position();
+            own.values().for_each(|value| rows.value(value.to_value()));
+            let row = rows.row(own.schema(), first).unwrap();
+            taken = taken.or(Some(row));
+        }
+        rows.seal();
+        taken.unwrap()
+    }
+
+    #[test]
+    fn a_row_made_of_another_reads_as_one_of_its_own_does() {
+        let text = |name: &str| Field::optional(name, DataType::TEXT);
+        for row in [item(), item_of_a_block()] {
+            let mut changed = row.clone();
+            changed.set(1, "masked".into());
+            let longer = changed.schema().to_builder().field(text("x")).field(text("y"));
+            let longer =
+                changed.extended(longer.build().unwrap(), vec!["x".into(), Value::Null]).unwrap();
+            let names = ["y", "note", "line", "x"].map(text);
+            let schema = Schema::builder().fields(names).key(["line"]).build().unwrap();
+            let mut short = longer.select(schema, &[4, 1, 2, 3]).unwrap();
+            let values: [Value; 4] = [Value::Null, "masked".into(), 2i32.into(), "x".into()];
+            assert_eq!(short, Row::new(Arc::clone(short.schema()), values.to_vec()).unwrap());
+            assert_eq!(short.detached(), short);
+            assert_eq!(short.key().unwrap().get(0), Some(ValueRef::Int32(2)));
+            assert_eq!((short.get(4), row.get(1)), (None, Some(ValueRef::Text("n"))));
+            assert!(short.is_complete() && short.size() > size_of::<Row>());
+            for at in [2, 2, 0, 1] {
+                let before = short.clone();
+                short.set(at, Value::Unavailable);
+                assert_eq!(short.get(at), Some(ValueRef::Unavailable));
+                assert!(at != 0 || before.get(at) == Some(ValueRef::Null));
+            }
+            assert!(!short.is_complete());
+            assert_eq!(short.get(3), Some(ValueRef::Text("x")));
+        }
+    }
+
+    #[test]
+    fn any_number_of_values_can_be_replaced_and_added() {
+        let schema = |count: usize| {
+            let fields = (0..count).map(|i| Field::optional(i.to_string(), DataType::Int32));
+            Schema::builder().fields(fields).build().unwrap()
+        };
+        let numbers = |count: i32| (0..count).map(Value::from).collect::<Vec<_>>();
+        let row = Row::new(schema(6), numbers(6)).unwrap();
+        let mut changed = row.clone();
+        for index in 0..6i32 {
+            changed.set(index as usize, (index + 10).into());
+        }
+        assert_eq!(changed.value(5), Some(15i32.into()));
+        let longer = row.extended(schema(16), numbers(10)).unwrap();
+        let longer = longer.extended(schema(19), numbers(3)).unwrap();
+        let longer = longer.extended(schema(22), numbers(3)).unwrap();
+        assert_eq!((longer.value(5), longer.value(15)), (Some(5i32.into()), Some(9i32.into())));
+        assert_eq!((longer.value(18), longer.value(21)), (Some(2i32.into()), Some(2i32.into())));
+        changed.set(6, Value::Null);
+        assert_eq!((changed.len(), row.value(5)), (6, Some(5i32.into())));
+        assert_eq!(row.select(schema(2), &[6, 0]).unwrap().value(0), Some(Value::Null));
     }
 
     #[test]

@@ -128,16 +128,19 @@ impl Schema {
     }
 
     /// A number that no other schema of this process has.
+    #[inline]
     pub fn id(&self) -> u64 {
         self.id
     }
 
     /// The table whose rows it describes; `None` for keys, nested structs and records from elsewhere.
+    #[inline]
     pub fn table(&self) -> Option<&TableId> {
         self.table.as_ref()
     }
 
     /// The fields in the order of the source.
+    #[inline]
     pub fn fields(&self) -> &[Field] {
         &self.fields
     }
@@ -214,6 +217,7 @@ impl Schema {
     }
 
     /// What a Connect schema that came from outside said, verbatim.
+    #[inline]
     pub fn connect(&self) -> Option<&Arc<ConnectAttributes>> {
         self.connect.as_ref()
     }

@@ -12,6 +12,7 @@ use crate::content::{Content, java_class, type_name};
 use crate::derive::plain;
 use crate::field_edits::{FieldEdits, edit_map};
 use crate::field_path::{self, FieldPath, FieldSyntax};
+use crate::field_types::FieldTypes;
 use crate::java_numbers::{parse_f32, parse_f64, to_f32, to_f64, to_i32, to_i64};
 use crate::one_side::{OneSide, Place, one_side};
 use crate::options;
@@ -44,6 +45,7 @@ pub enum CastType {
 /// |---|---|---|
 /// | `spec` | required | a list of `field:type`, or one type for the whole: `int8`, `int16`, `int32`, `int64`, `float32`, `float64`, `boolean`, `string` |
 /// | `field.syntax.version` | `V1` | see [`FieldSyntax`]; only here |
+/// | `field.types` | | pairs `type:target` that cast all fields of a type, nested ones too, beside `spec` or instead: `INT64:string`; only here |
 /// | `replace.null.with.default` | `true` | whether a null becomes the field's default |
 ///
 /// Numbers narrow as in Java: integers lose their high bits, floats stop at the ends of the range. A default is cast
@@ -67,6 +69,7 @@ pub struct Cast {
     whole: Option<CastType>,
     fields: Vec<FieldPath>,
     types: Vec<CastType>,
+    by_type: Vec<(FieldTypes, CastType)>,
     replace_null: bool,
     schemas: SchemaCache<Arc<FieldEdits<Leaf>>>,
 }
@@ -144,6 +147,7 @@ impl Cast {
             whole: None,
             fields: Vec::new(),
             types: Vec::new(),
+            by_type: Vec::new(),
             replace_null: true,
             schemas: SchemaCache::default(),
         }
@@ -157,6 +161,14 @@ impl Cast {
         self.fields.push(FieldPath::new(field, syntax)?);
         self.types.push(target);
         Ok(self)
+    }
+
+    /// Casts all fields of a type that are not named, nested ones among them, by its name in Kafka Connect's schemas:
+    /// `INT64`, `MicroTimestamp`.
+    #[must_use]
+    pub fn all_of_type(mut self, name: &str, target: CastType) -> Self {
+        self.by_type.push((FieldTypes::of([name]), target));
+        self
     }
 
     /// Casts the whole key or value.
@@ -178,9 +190,13 @@ impl Cast {
         properties: &Properties,
         profile: &ConnectProfile,
     ) -> Result<Self> {
-        let spec = options::required_list(properties, "spec")?;
+        let by_type = properties.list("field.types");
+        let spec = match by_type.is_empty() {
+            true => options::required_list(properties, "spec")?,
+            false => properties.list("spec"),
+        };
         let syntax = FieldSyntax::from_properties(properties)?;
-        if spec.is_empty() {
+        if spec.is_empty() && by_type.is_empty() {
             return Err(Error::configuration("Must specify at least one field to cast."));
         }
         let mut cast = Self::new(side)
@@ -198,7 +214,11 @@ impl Cast {
             let (field, target) = field_path::pair("renames", &spec, trimmed)?;
             cast = cast.field(field.trim(), CastType::parse(target)?, syntax)?;
         }
-        if cast.whole.is_some() && spec.len() > 1 {
+        for item in &by_type {
+            let (name, target) = field_path::pair("field.types", &by_type, item)?;
+            cast = cast.all_of_type(name.trim(), CastType::parse(target)?);
+        }
+        if cast.whole.is_some() && spec.len() + by_type.len() > 1 {
             return Err(Error::configuration(
                 "Cast transformations that specify a type to cast the entire value to may only \
                  specify a single cast in their spec",
@@ -209,9 +229,18 @@ impl Cast {
 
     fn edits(&mut self, schema: &Arc<Schema>) -> Result<Arc<FieldEdits<Leaf>>> {
         let (fields, types, profile) = (&self.fields, &self.types, &self.place.profile);
+        let by_type = &self.by_type;
         self.schemas.get(schema.id(), || {
-            let edits = FieldEdits::plan(schema, fields, &mut |field, number| {
-                let target = types.get(number).copied().unwrap_or(CastType::String);
+            // The last path of a field counts, so those by name come last.
+            let (mut paths, mut targets) = (Vec::new(), Vec::new());
+            for (names, target) in by_type {
+                paths.extend(names.paths(schema, profile));
+                targets.resize(paths.len(), *target);
+            }
+            paths.extend_from_slice(fields);
+            targets.extend_from_slice(types);
+            let edits = FieldEdits::plan(schema, &paths, &mut |field, number| {
+                let target = targets.get(number).copied().unwrap_or(CastType::String);
                 let (value_type, leaf) = leaf(&field.value_type, target, profile)?;
                 Ok((value_type, leaf))
             })?;
@@ -372,8 +401,9 @@ impl OneSide for Cast {
             }
             Content::Struct(row) => {
                 let edits = self.edits(row.schema())?;
-                let row = edits
-                    .row(&row, self.replace_null, &mut |leaf, value| cast_typed(leaf, &value))?;
+                let row = edits.row(row, self.replace_null, &mut |leaf, row, index| {
+                    cast_typed(leaf, &row.value(index).unwrap_or_default())
+                })?;
                 Ok(Content::Struct(row))
             }
             _ => Err(Error::data("Cannot list fields on non-struct type")),

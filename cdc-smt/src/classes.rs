@@ -25,6 +25,23 @@ macro_rules! sides {
     };
 }
 
+/// A class that evaluates expressions.
+macro_rules! with_expressions {
+    ($type:ident, $properties:ident, $profile:ident) => {{
+        #[cfg(feature = "expressions")]
+        let transform = boxed(crate::$type::from_properties($properties, $profile));
+        #[cfg(not(feature = "expressions"))]
+        let transform = {
+            let _ = ($properties, $profile);
+            Err(cdc_core::Error::configuration(
+                "this program was built without the evaluation of expressions",
+            )
+            .remedy("build it with the feature `expressions` of cdc-smt"))
+        };
+        transform
+    }};
+}
+
 /// Two-sided classes of Kafka Connect.
 const TWO_SIDED: &[[(&str, Make); 2]] = &[
     sides!("Cast", Cast),
@@ -63,6 +80,9 @@ const ONE_CLASS: &[(&str, Make)] = &[
     ("io.debezium.transforms.ByLogicalTableRouter", |class, properties, profile| {
         boxed(crate::ByLogicalTableRouter::from_properties(class, properties, profile))
     }),
+    ("io.debezium.transforms.ContentBasedRouter", |_, properties, profile| {
+        with_expressions!(ContentBasedRouter, properties, profile)
+    }),
     ("io.debezium.transforms.EnforceRecordSize", |_, properties, profile| {
         boxed(crate::EnforceRecordSize::from_properties(properties, profile))
     }),
@@ -80,6 +100,9 @@ const ONE_CLASS: &[(&str, Make)] = &[
     ),
     ("io.debezium.transforms.ExtractSchemaToNewRecord", |_, properties, profile| {
         boxed(crate::ExtractSchemaToNewRecord::from_properties(properties, profile))
+    }),
+    ("io.debezium.transforms.Filter", |_, properties, profile| {
+        with_expressions!(ExpressionFilter, properties, profile)
     }),
     ("io.debezium.transforms.GeometryFormatTransformer", |_, properties, profile| {
         boxed(crate::GeometryFormatTransformer::from_properties(properties, profile))

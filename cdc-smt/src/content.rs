@@ -33,6 +33,7 @@ pub(crate) enum Content {
 
 impl Content {
     /// The content of a payload that is no change.
+    #[inline]
     pub(crate) fn of(payload: Payload) -> Self {
         match payload {
             Payload::Value { value: Value::Struct(row), .. } => Content::Struct(row),
@@ -43,6 +44,7 @@ impl Content {
         }
     }
 
+    #[inline]
     pub(crate) fn into_payload(self) -> Payload {
         match self {
             Content::Absent => Payload::Absent,
@@ -54,6 +56,7 @@ impl Content {
 
     /// Takes one side out of an event. Changes, transaction markers and messages become the structs of their records;
     /// rows and keys get the schemas that have their names.
+    #[inline]
     pub(crate) fn take(
         event: &mut ChangeEvent,
         side: Side,
@@ -82,6 +85,7 @@ impl Content {
     }
 
     /// Puts one side back.
+    #[inline]
     pub(crate) fn put(self, event: &mut ChangeEvent, side: Side) {
         match side {
             Side::Key => event.key = self.into_payload(),
@@ -123,6 +127,7 @@ impl Content {
     }
 
     /// The struct (`Requirements.requireStruct`).
+    #[inline]
     pub(crate) fn require_struct(self, purpose: &str, profile: &ConnectProfile) -> Result<Row> {
         match self {
             Content::Struct(row) => Ok(row),
@@ -235,6 +240,7 @@ pub(crate) fn defaults_of(schema: &Schema) -> Defaults {
 }
 
 /// Puts defaults in the place of nulls.
+#[inline]
 pub(crate) fn fill_defaults(row: &mut Row, defaults: &Defaults) {
     for (index, default) in defaults {
         if let Some(ValueRef::Null) = row.get(*index) {

@@ -227,9 +227,12 @@ impl ExtractNewRecordState {
 
     /// A change whose parts nobody asked for: its row under the schema with its name.
     fn native(&mut self, mut event: ChangeEvent, change: Change) -> Result<Option<ChangeEvent>> {
-        let id = change.schema.id();
-        let view = self.profile.view(&change.schema)?;
-        let derived = self.derived(id, view.envelope_schema())?;
+        let (fields, headers) = (&self.fields, &self.headers);
+        let (rewrites, profile) = (self.deletes.rewrites(), &self.profile);
+        let derived = self.derived.get(change.schema.id(), || {
+            let view = profile.view(&change.schema)?;
+            Derived::new(view.envelope_schema(), fields, headers, rewrites).map(Arc::new)
+        })?;
         let row = match change.operation {
             Operation::Table => {
                 event.value = Payload::Change(Change::table(Arc::clone(&derived.schema)));
@@ -254,7 +257,7 @@ impl ExtractNewRecordState {
         };
         self.route(&mut event, Some(&row))?;
         let deleted = change.operation == Operation::Delete;
-        event.value = Payload::row(self.row(&row, deleted, &derived, None)?);
+        event.value = Payload::row(self.row(row, deleted, &derived, None)?);
         Ok(Some(event))
     }
 
@@ -284,7 +287,7 @@ impl ExtractNewRecordState {
         }
         match row {
             Some(row) if !deleted || self.deletes.rewrites() => {
-                event.value = Payload::row(self.row(&row, deleted, &derived, Some(envelope))?);
+                event.value = Payload::row(self.row(row, deleted, &derived, Some(envelope))?);
             }
             _ => match self.deleted(event, &derived) {
                 Some(deleted) => event = deleted,
@@ -302,14 +305,14 @@ impl ExtractNewRecordState {
     /// The row with what is added to it.
     fn row(
         &self,
-        row: &Row,
+        row: Row,
         deleted: bool,
         derived: &Derived,
         envelope: Option<&Row>,
     ) -> Result<Row> {
         let rewrites = self.deletes.rewrites();
         if !rewrites && derived.fields.is_empty() {
-            return row.with_schema(Arc::clone(&derived.schema));
+            return row.into_schema(Arc::clone(&derived.schema));
         }
         let mut added = Vec::with_capacity(1 + derived.fields.len());
         if rewrites {
@@ -322,10 +325,10 @@ impl ExtractNewRecordState {
         if let Some(envelope) = envelope {
             added.extend(derived.fields.iter().map(|path| path.value(envelope)));
         }
-        let mut extended = row.extended(Arc::clone(&derived.schema), added)?;
-        if rewrites && self.replace_null {
-            fill_defaults(&mut extended, &defaults_of(row.schema()));
-        }
+        let defaults =
+            if rewrites && self.replace_null { defaults_of(row.schema()) } else { Vec::new() };
+        let mut extended = row.extend(Arc::clone(&derived.schema), added)?;
+        fill_defaults(&mut extended, &defaults);
         Ok(extended)
     }
 

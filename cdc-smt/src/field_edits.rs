@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cdc_core::{DataType, Field, Result, Row, Schema, Value, ValueType};
+use cdc_core::{DataType, Field, Result, Row, Schema, Value, ValueRef, ValueType};
 
 use crate::content::{Defaults, defaults_of, fill_defaults};
 use crate::derive::with_fields;
@@ -87,25 +87,28 @@ impl<L> FieldEdits<L> {
         Ok(self)
     }
 
-    /// The row with its values changed.
+    /// The row with its values changed; `edit` reads the old one in the row that it gets.
     pub(crate) fn row(
         &self,
-        row: &Row,
+        row: Row,
         replace_null: bool,
-        edit: &mut dyn FnMut(&L, Value) -> Result<Value>,
+        edit: &mut dyn FnMut(&L, &Row, usize) -> Result<Value>,
     ) -> Result<Row> {
-        let mut edited = row.with_schema(Arc::clone(&self.schema))?;
+        let mut edited = match Arc::ptr_eq(row.schema(), &self.schema) {
+            true => row,
+            false => row.into_schema(Arc::clone(&self.schema))?,
+        };
         if replace_null {
             fill_defaults(&mut edited, &self.defaults);
         }
         for (index, what) in &self.edits {
-            let value = match (what, edited.value(*index).unwrap_or_default()) {
-                (_, Value::Unavailable) => continue,
-                (Edit::Leaf(leaf), value) => edit(leaf, value)?,
-                (Edit::Inside(inside), Value::Struct(row)) => {
-                    Value::Struct(inside.row(&row, false, edit)?)
-                }
-                _ => continue,
+            let value = match what {
+                _ if matches!(edited.get(*index), Some(ValueRef::Unavailable)) => continue,
+                Edit::Leaf(leaf) => edit(leaf, &edited, *index)?,
+                Edit::Inside(inside) => match edited.value(*index) {
+                    Some(Value::Struct(row)) => Value::Struct(inside.row(row, false, edit)?),
+                    _ => continue,
+                },
             };
             edited.set(*index, value);
         }

@@ -45,6 +45,11 @@ impl FieldPath {
         Ok(FieldPath { text: text.to_owned(), steps })
     }
 
+    /// A path by its names from the outside in.
+    pub(crate) fn of_steps(steps: Vec<String>) -> Self {
+        FieldPath { text: steps.join("."), steps }
+    }
+
     pub(crate) fn all<'a>(
         texts: impl IntoIterator<Item = &'a str>,
         syntax: FieldSyntax,

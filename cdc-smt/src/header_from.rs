@@ -177,7 +177,7 @@ impl OneSide for HeaderFrom {
             });
         }
         match &plan.rest {
-            Some(rest) => rest.row(&row, self.replace_null).map(Content::Struct),
+            Some(rest) => rest.row(row, self.replace_null).map(Content::Struct),
             None => Ok(Content::Struct(row)),
         }
     }

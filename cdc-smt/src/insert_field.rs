@@ -61,6 +61,8 @@ pub struct InsertField {
     fields: Vec<(Arc<str>, bool, Inserted)>,
     replace_null: bool,
     schemas: SchemaCache<Arc<Longer>>,
+    /// The destination of the last event, as records of one share it.
+    topic: Text,
 }
 
 /// The schema with the fields, and the defaults of those that it had.
@@ -77,6 +79,7 @@ impl InsertField {
             fields: Vec::new(),
             replace_null: true,
             schemas: SchemaCache::default(),
+            topic: Text::default(),
         }
     }
 
@@ -130,9 +133,9 @@ impl InsertField {
         Ok(insert)
     }
 
-    fn longer(&mut self, schema: &Arc<Schema>) -> Result<Arc<Longer>> {
+    fn longer(&mut self, schema: &Arc<Schema>) -> Result<&Arc<Longer>> {
         let fields = &self.fields;
-        self.schemas.get(schema.id(), || {
+        self.schemas.get_ref(schema.id(), || {
             let added = fields.iter().map(|(name, optional, what)| {
                 let value_type = match what {
                     Inserted::Topic | Inserted::Static(_) => plain(DataType::TEXT, *optional),
@@ -151,9 +154,10 @@ impl InsertField {
         })
     }
 
+    #[inline]
     fn value(&self, what: &Inserted, event: &ChangeEvent) -> Result<Value> {
         Ok(match what {
-            Inserted::Topic => Value::text(event.destination.as_str()),
+            Inserted::Topic => Value::Text(self.topic.clone()),
             Inserted::Partition => event.partition.into(),
             Inserted::Offset => {
                 if event.origin().transaction.connector != "kafka" {
@@ -179,6 +183,9 @@ impl OneSide for InsertField {
 
     fn content(&mut self, content: Content, event: &mut ChangeEvent) -> Result<Content> {
         const PURPOSE: &str = "field insertion";
+        if self.topic != *event.destination.as_str() {
+            self.topic = event.destination.as_str().into();
+        }
         match content {
             content if content.is_null() => Ok(content),
             Content::Schemaless(_) => {
@@ -197,13 +204,21 @@ impl OneSide for InsertField {
             }
             content => {
                 let row = content.require_struct(PURPOSE, &self.place.profile)?;
-                let longer = self.longer(row.schema())?;
-                let mut added = Vec::with_capacity(self.fields.len());
-                for (_, _, what) in &self.fields {
-                    added.push(self.value(what, event)?);
-                }
-                let mut extended = row.extended(Arc::clone(&longer.0), added)?;
-                if self.replace_null {
+                let replace_null = self.replace_null;
+                let (longer, mut extended) = match &*self.fields {
+                    [(_, _, what)] => {
+                        let added = [self.value(what, event)?];
+                        let longer = self.longer(row.schema())?;
+                        (longer, row.extend(Arc::clone(&longer.0), added)?)
+                    }
+                    fields => {
+                        let added: Result<Vec<Value>> =
+                            fields.iter().map(|(_, _, what)| self.value(what, event)).collect();
+                        let (added, longer) = (added?, self.longer(row.schema())?);
+                        (longer, row.extend(Arc::clone(&longer.0), added)?)
+                    }
+                };
+                if replace_null {
                     fill_defaults(&mut extended, &longer.1);
                 }
                 Ok(Content::Struct(extended))

@@ -3,23 +3,34 @@
 //! A [`Transform`](cdc_core::Transform) takes an event and gives what becomes of it. Each transform here has a typed
 //! builder and takes the options of the original class; [`from_properties`] reads whole chains as users of Kafka Connect
 //! write them. What they do is compared with the real classes, case by case.
+//!
+//! The feature `expressions` adds Debezium's `Filter` and `ContentBasedRouter`, with expressions in
+//! [CEL](https://cel.dev).
 
 mod added_field;
 mod cast;
 mod chain;
 mod classes;
+mod closure;
 mod content;
+#[cfg(feature = "expressions")]
+mod content_based_router;
 mod decode_logical_message;
 mod derive;
 mod enforce_record_size;
 mod envelope;
 mod event_router;
+#[cfg(feature = "expressions")]
+mod expression;
+#[cfg(feature = "expressions")]
+mod expression_filter;
 mod extract_changed_record_state;
 mod extract_field;
 mod extract_new_record_state;
 mod extract_schema_to_new_record;
 mod field_edits;
 mod field_path;
+mod field_types;
 mod filter;
 mod flatten;
 mod geometry;
@@ -56,10 +67,17 @@ mod wkb;
 pub use cast::{Cast, CastType};
 pub use chain::from_properties;
 pub use classes::{class_names, transform_of_class};
+pub use closure::{Closure, flat_map, map};
 pub use content::Side;
+#[cfg(feature = "expressions")]
+pub use content_based_router::ContentBasedRouter;
 pub use decode_logical_message::DecodeLogicalDecodingMessageContent;
 pub use enforce_record_size::EnforceRecordSize;
 pub use event_router::{EventRouter, InvalidOperation, Placement};
+#[cfg(feature = "expressions")]
+pub use expression::NullHandling;
+#[cfg(feature = "expressions")]
+pub use expression_filter::ExpressionFilter;
 pub use extract_changed_record_state::ExtractChangedRecordState;
 pub use extract_field::ExtractField;
 pub use extract_new_record_state::{DeleteHandling, ExtractNewRecordState};

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use cdc_core::connect::{ConnectProfile, ConnectSchema};
 use cdc_core::value::{Array, Decimal, Text, TimeUnit, Timestamp};
-use cdc_core::{ChangeEvent, Error, Properties, Result, Schema, Value, ValueType};
+use cdc_core::{ChangeEvent, Error, Properties, Result, Schema, Value, ValueRef, ValueType};
 
 use crate::Side;
 use crate::content::{Content, java_class};
 use crate::field_edits::{FieldEdits, edit_map};
 use crate::field_path::{FieldPath, FieldSyntax};
+use crate::field_types::FieldTypes;
 use crate::java_numbers::{decimal_to_i64, parse_decimal};
 use crate::one_side::{OneSide, Place, one_side};
 use crate::options;
@@ -22,6 +23,7 @@ use crate::schema_cache::SchemaCache;
 /// | `fields` | required | the fields |
 /// | `replacement` | | what stands in the place of numbers and texts |
 /// | `field.syntax.version` | `V1` | see [`FieldSyntax`]; only here |
+/// | `field.types` | | types whose fields are hidden, nested ones too, beside `fields` or instead: `STRING`, `MicroTimestamp`; only here |
 /// | `replace.null.with.default` | `true` | whether a null becomes the field's default |
 ///
 /// A null stays null. Bytes and structs cannot be masked.
@@ -42,6 +44,7 @@ use crate::schema_cache::SchemaCache;
 pub struct MaskField {
     place: Place,
     fields: Vec<FieldPath>,
+    types: FieldTypes,
     replacement: Option<Replacement>,
     replace_null: bool,
     schemas: SchemaCache<Arc<FieldEdits<Masked>>>,
@@ -75,10 +78,19 @@ impl MaskField {
         Ok(MaskField {
             place: Place::new(side),
             fields: FieldPath::all(fields, syntax)?,
+            types: FieldTypes::default(),
             replacement: None,
             replace_null: true,
             schemas: SchemaCache::default(),
         })
+    }
+
+    /// Masks all fields of these types too, nested ones among them, by their names in Kafka Connect's schemas: `STRING`,
+    /// `MicroTimestamp`.
+    #[must_use]
+    pub fn types<'a>(mut self, types: impl IntoIterator<Item = &'a str>) -> Self {
+        self.types = FieldTypes::of(types);
+        self
     }
 
     /// What stands in the place of numbers and texts.
@@ -106,34 +118,51 @@ impl MaskField {
         properties: &Properties,
         profile: &ConnectProfile,
     ) -> Result<Self> {
-        let fields = options::filled_list(properties, "fields")?;
+        let types = FieldTypes::from_properties(properties);
+        let fields = match types.is_empty() {
+            true => options::filled_list(properties, "fields")?,
+            false => properties.list("fields"),
+        };
         let syntax = FieldSyntax::from_properties(properties)?;
-        let mask = Self::new(side, fields.iter().map(String::as_str), syntax)?
+        let mut mask = Self::new(side, fields.iter().map(String::as_str), syntax)?
             .profile(profile)
             .replace_null_with_default(properties.bool("replace.null.with.default", true)?);
+        mask.types = types;
         match properties.get("replacement") {
             Some(text) => mask.replacement(text),
             None => Ok(mask),
         }
     }
 
-    fn edits(&mut self, schema: &Arc<Schema>) -> Result<Arc<FieldEdits<Masked>>> {
-        let (fields, profile) = (&self.fields, &self.place.profile);
-        self.schemas.get(schema.id(), || {
-            let edits = FieldEdits::plan(schema, fields, &mut |field, _| {
+    /// What is done to rows of a schema, and what does it.
+    fn edits(&mut self, schema: &Arc<Schema>) -> Result<(&FieldEdits<Masked>, Masker<'_>)> {
+        let (fields, types, profile) = (&self.fields, &self.types, &self.place.profile);
+        let edits = self.schemas.get_ref(schema.id(), || {
+            let fields = [&fields[..], &types.paths(schema, profile)].concat();
+            let edits = FieldEdits::plan(schema, &fields, &mut |field, _| {
                 let value_type = field.value_type.clone();
                 let schema = profile.connect_schema(&value_type);
                 Ok((value_type.clone(), Masked { value_type, schema }))
             })?;
             Ok(Arc::new(edits))
-        })
+        })?;
+        Ok((edits, Masker { replacement: self.replacement.as_ref(), profile }))
     }
 
+    fn masker(&self) -> Masker<'_> {
+        Masker { replacement: self.replacement.as_ref(), profile: &self.place.profile }
+    }
+}
+
+/// What hides values.
+#[derive(Clone, Copy)]
+struct Masker<'a> {
+    replacement: Option<&'a Replacement>,
+    profile: &'a ConnectProfile,
+}
+
+impl Masker<'_> {
     fn mask_typed(&self, masked: &Masked, value: Value) -> Result<Value> {
-        // The common case needs no view.
-        if let (Value::Text(_), None) = (&value, &self.replacement) {
-            return Ok(EMPTY);
-        }
         let Some(schema) = &masked.schema else {
             return self.mask(None, &value, &value);
         };
@@ -163,8 +192,8 @@ impl MaskField {
         if let V::Null = value {
             return Ok(V::Null);
         }
-        let class = || java_class(value_type, original, &self.place.profile);
-        let Some(replacement) = &self.replacement else {
+        let class = || java_class(value_type, original, self.profile);
+        let Some(replacement) = self.replacement else {
             return Ok(match value {
                 V::Bool(_) => V::Bool(false),
                 V::Int8(_) => V::Int8(0),
@@ -228,14 +257,22 @@ impl OneSide for MaskField {
         const PURPOSE: &str = "mask fields";
         if content.is_schemaless() {
             let entries = content.require_map(PURPOSE, &self.place.profile)?;
-            let masked =
-                edit_map(&entries, &self.fields, &mut |_, value| self.mask(None, &value, &value))?;
+            let masker = self.masker();
+            let masked = edit_map(&entries, &self.fields, &mut |_, value| {
+                masker.mask(None, &value, &value)
+            })?;
             return Ok(Content::Schemaless(masked));
         }
         let row = content.require_struct(PURPOSE, &self.place.profile)?;
-        let edits = self.edits(row.schema())?;
-        let masked = edits
-            .row(&row, self.replace_null, &mut |masked, value| self.mask_typed(masked, value))?;
+        let replace_null = self.replace_null;
+        let (edits, masker) = self.edits(row.schema())?;
+        let masked = edits.row(row, replace_null, &mut |masked, row, index| {
+            // The common case needs neither a copy nor a view.
+            match (row.get(index), masker.replacement) {
+                (Some(ValueRef::Text(_)), None) => Ok(EMPTY),
+                _ => masker.mask_typed(masked, row.value(index).unwrap_or_default()),
+            }
+        })?;
         Ok(Content::Struct(masked))
     }
 }

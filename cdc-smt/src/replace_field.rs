@@ -121,9 +121,11 @@ impl ReplaceField {
         Ok(replace)
     }
 
-    fn selected(&mut self, schema: &Schema) -> Result<Arc<Selected>> {
+    fn selected(&mut self, schema: &Schema) -> Result<&Selected> {
         let selection = &self.selection;
-        self.schemas.get(schema.id(), || selection.select(schema).map(Arc::new))
+        self.schemas
+            .get_ref(schema.id(), || selection.select(schema).map(Arc::new))
+            .map(|selected| &**selected)
     }
 }
 
@@ -142,8 +144,8 @@ impl OneSide for ReplaceField {
             }
             content => {
                 let row = content.require_struct(PURPOSE, &self.place.profile)?;
-                let selected = self.selected(row.schema())?;
-                selected.row(&row, self.replace_null).map(Content::Struct)
+                let replace_null = self.replace_null;
+                self.selected(row.schema())?.row(row, replace_null).map(Content::Struct)
             }
         }
     }

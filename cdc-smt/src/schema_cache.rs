@@ -23,23 +23,28 @@ impl<T> Default for SchemaCache<T> {
 impl<T: Clone> SchemaCache<T> {
     /// The thing made of the schema with this id; events of one table mostly follow each other.
     pub(crate) fn get(&mut self, id: u64, make: impl FnOnce() -> Result<T>) -> Result<T> {
-        if let Some((last, thing)) = &self.last
-            && *last == id
-        {
+        self.get_ref(id, make).cloned()
+    }
+
+    /// The same, where it stands.
+    #[inline]
+    pub(crate) fn get_ref(&mut self, id: u64, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+        let thing = match self.last.take() {
+            Some((last, thing)) if last == id => thing,
+            _ => self.find(id, make)?,
+        };
+        Ok(&self.last.insert((id, thing)).1)
+    }
+
+    fn find(&mut self, id: u64, make: impl FnOnce() -> Result<T>) -> Result<T> {
+        if let Some(thing) = self.known.get(&id) {
             return Ok(thing.clone());
         }
-        let thing = match self.known.get(&id) {
-            Some(thing) => thing.clone(),
-            None => {
-                let thing = make()?;
-                if self.known.len() >= KEPT {
-                    self.known.clear();
-                }
-                self.known.insert(id, thing.clone());
-                thing
-            }
-        };
-        self.last = Some((id, thing.clone()));
+        let thing = make()?;
+        if self.known.len() >= KEPT {
+            self.known.clear();
+        }
+        self.known.insert(id, thing.clone());
         Ok(thing)
     }
 }

@@ -97,7 +97,7 @@ impl<'a> Level<'a> {
 pub(crate) struct Selected {
     schema: Arc<Schema>,
     /// The old index of each field.
-    kept: Vec<usize>,
+    kept: Arc<[usize]>,
     /// Whether every field stays in its place.
     all: bool,
     defaults: Defaults,
@@ -157,7 +157,7 @@ fn select(level: Level<'_>, schema: &Schema) -> Result<Selected> {
         Some(stays.name.map_or_else(|| name.into(), Arc::clone))
     })?;
     let all = kept.len() == old;
-    Ok(Selected { schema, kept, all, defaults, inside: insides })
+    Ok(Selected { schema, kept: kept.into(), all, defaults, inside: insides })
 }
 
 fn map(level: Level<'_>, entries: &[(Value, Value)]) -> Value {
@@ -183,18 +183,18 @@ impl Selected {
     }
 
     /// The fields of the row that stay.
-    pub(crate) fn row(&self, row: &Row, replace_null: bool) -> Result<Row> {
+    pub(crate) fn row(&self, row: Row, replace_null: bool) -> Result<Row> {
         let schema = Arc::clone(&self.schema);
         let mut selected = match self.all {
-            true => row.with_schema(schema)?,
-            false => row.select(schema, &self.kept)?,
+            true => row.into_schema(schema)?,
+            false => row.project(schema, &self.kept)?,
         };
         if replace_null {
             fill_defaults(&mut selected, &self.defaults);
         }
         for (at, inside) in &self.inside {
             if let Some(Value::Struct(row)) = selected.value(*at) {
-                selected.set(*at, Value::Struct(inside.row(&row, false)?));
+                selected.set(*at, Value::Struct(inside.row(row, false)?));
             }
         }
         Ok(selected)

@@ -11,6 +11,7 @@ use crate::content::{Content, java_class, or_default, schema_text};
 use crate::derive::{named, plain};
 use crate::field_edits::{FieldEdits, edit_map};
 use crate::field_path::{FieldPath, FieldSyntax};
+use crate::field_types::FieldTypes;
 use crate::one_side::{OneSide, Place, one_side};
 use crate::options;
 use crate::schema_cache::SchemaCache;
@@ -41,6 +42,7 @@ pub enum TimeForm {
 /// | `format` | | a pattern of Java's `SimpleDateFormat` at UTC, for texts |
 /// | `unix.precision` | `milliseconds` | the unit of numbers: `seconds`, `milliseconds`, `microseconds`, `nanoseconds` |
 /// | `field.syntax.version` | `V1` | see [`FieldSyntax`]; only here |
+/// | `field.types` | | types whose fields are converted, nested ones too, beside `field` or instead: `MicroTimestamp`; only here |
 /// | `replace.null.with.default` | `true` | whether a null becomes the field's default |
 ///
 /// ```
@@ -59,6 +61,7 @@ pub enum TimeForm {
 pub struct TimestampConverter {
     place: Place,
     fields: Vec<FieldPath>,
+    types: FieldTypes,
     target: TimeForm,
     format: Option<SimpleDateFormat>,
     unit: TimeUnit,
@@ -100,6 +103,7 @@ impl TimestampConverter {
         Ok(TimestampConverter {
             place: Place::new(side),
             fields: Vec::new(),
+            types: FieldTypes::default(),
             target,
             format,
             unit: TimeUnit::Milli,
@@ -119,6 +123,19 @@ impl TimestampConverter {
     ) -> Result<Self> {
         self.fields = FieldPath::all(fields, syntax)?;
         Ok(self)
+    }
+
+    /// Converts all fields of these types, nested ones among them, by their names in Kafka Connect's schemas:
+    /// `MicroTimestamp`, `org.apache.kafka.connect.data.Timestamp`.
+    #[must_use]
+    pub fn types<'a>(mut self, types: impl IntoIterator<Item = &'a str>) -> Self {
+        self.types = FieldTypes::of(types);
+        self
+    }
+
+    /// Whether it is the whole key or value that is converted.
+    fn is_of_whole(&self) -> bool {
+        self.fields.is_empty() && self.types.is_empty()
     }
 
     /// The unit of numbers since the epoch.
@@ -158,11 +175,12 @@ impl TimestampConverter {
         };
         let fields = properties.list("field");
         let syntax = FieldSyntax::from_properties(properties)?;
-        Self::new(side, target, &properties.string("format", ""))?
+        let converter = Self::new(side, target, &properties.string("format", ""))?
             .profile(profile)
             .unix_precision(unit)
             .replace_null_with_default(properties.bool("replace.null.with.default", true)?)
-            .fields(fields.iter().map(String::as_str), syntax)
+            .fields(fields.iter().map(String::as_str), syntax)?;
+        Ok(TimestampConverter { types: FieldTypes::from_properties(properties), ..converter })
     }
 
     fn target_type(&self, optional: bool) -> ValueType {
@@ -285,7 +303,9 @@ impl TimestampConverter {
     fn edits(&mut self, schema: &Arc<Schema>) -> Result<Arc<FieldEdits<Source>>> {
         let mut schemas = std::mem::take(&mut self.schemas);
         let edits = schemas.get(schema.id(), || {
-            let edits = FieldEdits::plan(schema, &self.fields, &mut |field, _| {
+            let by_type = self.types.paths(schema, &self.place.profile);
+            let fields = [&self.fields[..], &by_type].concat();
+            let edits = FieldEdits::plan(schema, &fields, &mut |field, _| {
                 let source = self.source(&field.value_type)?;
                 Ok((self.target_type(field.value_type.optional), source))
             })?;
@@ -307,7 +327,7 @@ impl OneSide for TimestampConverter {
 
     fn content(&mut self, content: Content, _event: &mut ChangeEvent) -> Result<Content> {
         const PURPOSE: &str = "converting timestamp formats";
-        if self.fields.is_empty() {
+        if self.is_of_whole() {
             return match content {
                 Content::Absent => Ok(Content::Absent),
                 Content::Schemaless(value) => {
@@ -338,8 +358,8 @@ impl OneSide for TimestampConverter {
             content => {
                 let row = content.require_struct(PURPOSE, &self.place.profile)?;
                 let edits = self.edits(row.schema())?;
-                let row = edits.row(&row, self.replace_null, &mut |source, value| {
-                    self.convert_typed(source, &value)
+                let row = edits.row(row, self.replace_null, &mut |source, row, index| {
+                    self.convert_typed(source, &row.value(index).unwrap_or_default())
                 })?;
                 Ok(Content::Struct(row))
             }
@@ -347,7 +367,7 @@ impl OneSide for TimestampConverter {
     }
 
     fn table(&mut self, schema: &Arc<Schema>) -> Result<Arc<Schema>> {
-        match self.fields.is_empty() {
+        match self.is_of_whole() {
             true => Ok(Arc::clone(schema)),
             false => Ok(Arc::clone(self.edits(schema)?.schema())),
         }

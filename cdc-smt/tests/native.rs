@@ -6,12 +6,12 @@ use std::sync::Arc;
 use cdc_core::connect::{ConnectProfile, JsonConverter, JsonOptions, Processed};
 use cdc_core::testkit::{shop, some_origin};
 use cdc_core::{
-    Change, ChangeEvent, Destination, Operation, Origin, Payload, Properties, Row, Schema,
-    Transform, Value, ValueRef,
+    Change, ChangeEvent, DataType, Destination, Field, Operation, Origin, Payload, Properties, Row,
+    Schema, Transform, Value, ValueRef,
 };
 use cdc_smt::{
     ByLogicalTableRouter, DeleteHandling, ExtractNewRecordState, FieldSyntax, InsertField,
-    Inserted, RegexRouter, ReplaceField, Side, ValueToKey, from_properties,
+    Inserted, RegexRouter, ReplaceField, Side, ValueToKey, from_properties, transform_of_class,
 };
 
 fn origin() -> Origin {
@@ -223,4 +223,55 @@ fn what_a_chain_cannot_have_is_refused_by_name() {
         r#"{"transforms": "a", "transforms.a.type": "Filter", "transforms.a.predicate": "p"}"#,
     );
     assert!(predicate.contains("transforms.a.predicate"), "{predicate}");
+}
+
+#[test]
+fn fields_are_masked_cast_and_converted_by_their_types() {
+    let timestamp = DataType::Timestamp { precision: 6 };
+    let inner = Schema::builder()
+        .fields([Field::required("secret", DataType::TEXT), Field::required("n", DataType::Int64)])
+        .build()
+        .unwrap();
+    let schema = Schema::builder()
+        .fields([
+            Field::required("id", DataType::Int64),
+            Field::required("name", DataType::TEXT),
+            Field::required("made", timestamp.clone()),
+            Field::required("seen", timestamp),
+            Field::required("inner", DataType::Struct(Arc::clone(&inner))),
+        ])
+        .build()
+        .unwrap();
+    let made = Value::Timestamp(cdc_core::value::Timestamp::micros(1_546_398_245_678_000));
+    let nested = Row::new(inner, vec!["s".into(), 5i64.into()]).unwrap();
+    let values = vec![7i64.into(), "pen".into(), made.clone(), made, Value::Struct(nested)];
+    let row = Row::new(schema, values).unwrap();
+    let after = |class: &str, options: &[(&str, &str)]| {
+        let properties: Properties = options.iter().copied().collect();
+        let mut transform =
+            transform_of_class(class, &properties, &ConnectProfile::default()).unwrap();
+        let event = ChangeEvent::new(
+            Destination::named("t"),
+            Payload::Absent,
+            Payload::row(row.clone()),
+            some_origin(),
+        );
+        let mut out = Vec::new();
+        transform.apply(event, &mut out).unwrap();
+        properties.finish().unwrap();
+        format!("{:?}", out[0].value.as_row().unwrap())
+    };
+    let masked = after("MaskField$Value", &[("field.types", "string"), ("replacement", "*")]);
+    assert!(masked.contains("\"*\"") && !masked.contains("pen"), "{masked}");
+    assert!(!masked.contains("\"s\""), "{masked}");
+    let cast = after("Cast$Value", &[("field.types", "INT64:string"), ("spec", "id:int32")]);
+    assert!(cast.contains("Int32(7)") && cast.contains("\"5\""), "{cast}");
+    let options = [
+        ("field.types", "MicroTimestamp"),
+        ("target.type", "string"),
+        ("format", "yyyy"),
+        ("unix.precision", "microseconds"),
+    ];
+    let converted = after("TimestampConverter$Value", &options);
+    assert_eq!(converted.matches("2019").count(), 2, "{converted}");
 }

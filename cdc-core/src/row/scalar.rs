@@ -1,6 +1,7 @@
 //! The values of a row that formats write without a look at their schema.
 
 use super::block::Cells;
+use super::derived::{Base, Derived};
 use super::{Row, Storage};
 use crate::value::{Date, Time, TimeUnit, Timestamp, Value};
 
@@ -54,15 +55,18 @@ impl<'a> Scalar<'a> {
 }
 
 /// The values of a row, found once for all its fields.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct Scalars<'a> {
     values: Values<'a>,
     /// Of a key that is a view of its row: where its values are in the row.
     projection: Option<&'a [usize]>,
+    /// Of a row made of another: what is its own, and where the rest is in the other.
+    derived: Option<&'a Derived>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 enum Values<'a> {
+    None,
     Own(&'a [Value]),
     Shared(Cells<'a>),
 }
@@ -78,7 +82,15 @@ impl<'a> Scalars<'a> {
                 None => return Scalar::Other,
             },
         };
+        let index = match self.derived {
+            None => index,
+            Some(derived) => match derived.place(index) {
+                Ok(place) => place,
+                Err(own) => return own.map_or(Scalar::Other, Scalar::of),
+            },
+        };
         match self.values {
+            Values::None => Scalar::Other,
             Values::Own(values) => values.get(index).map_or(Scalar::Other, Scalar::of),
             Values::Shared(cells) => cells.scalar(index),
         }
@@ -92,11 +104,16 @@ impl Row {
         let projection = self.is_view.then(|| self.schema.projection().unwrap_or_default());
         // A view goes by the whole row, whose width its own schema does not say.
         let width = if self.is_view { usize::MAX } else { self.len() };
-        let values = match &self.storage {
-            Storage::Own(values) => Values::Own(values),
-            Storage::Shared { block, first } => Values::Shared(block.cells(*first, width)),
+        let (base, derived, width) = match &self.storage {
+            Storage::Base(base) => (base, None, width),
+            Storage::Derived(derived) => (derived.base(), Some(&**derived), usize::MAX),
         };
-        Scalars { values, projection }
+        let values = match base {
+            Base::Empty => Values::None,
+            Base::Own(values) => Values::Own(values),
+            Base::Shared { block, first } => Values::Shared(block.cells(*first, width)),
+        };
+        Scalars { values, projection, derived }
     }
 }
 
@@ -150,5 +167,19 @@ mod tests {
             let all: Vec<_> = (0..3).map(|index| scalars.get(index)).collect();
             assert_eq!(all, [Scalar::Text("grün"), Scalar::Int32(7), Scalar::Other]);
         }
+    }
+
+    #[test]
+    fn a_row_made_of_another_shows_its_own_values_and_those_of_the_other() {
+        let schema = |names: &[&str]| {
+            let fields = names.iter().map(|name| Field::optional(*name, DataType::TEXT));
+            Schema::builder().fields(fields).build().unwrap()
+        };
+        let row = Row::new(schema(&["a", "b"]), vec![1i32.into(), "two".into()]).unwrap();
+        let turned = row.select(schema(&["b", "a"]), &[1, 0]).unwrap();
+        let longer = turned.extended(schema(&["b", "a", "c"]), vec![true.into()]).unwrap();
+        let all: Vec<_> = (0..4).map(|index| longer.scalars().get(index)).collect();
+        let expected = [Scalar::Text("two"), Scalar::Int32(1), Scalar::Bool(true), Scalar::Other];
+        assert_eq!(all, expected);
     }
 }
