@@ -200,7 +200,7 @@ mod tests {
             table: Some(Arc::new(TableId::new("public", table))),
             snapshot: SnapshotMark::No,
             shown_by_snapshot: false,
-            batch: 0,
+            batch: 0, place: 0,
         }
     }
 
