@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -172,8 +172,10 @@ impl OpenFile {
             ))
             .with_source(error)
         };
-        let content = fs::read(&path).map_err(unusable)?;
-        let file = OpenOptions::new().write(true).open(&path).map_err(unusable)?;
+        let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(unusable)?;
+        let mut content = Vec::new();
+        let length = file.metadata().map_err(unusable)?.len();
+        (&mut file).take(length).read_to_end(&mut content).map_err(unusable)?;
         let whole = whole_lines(&content);
         if whole < content.len() {
             tracing::warn!(
@@ -265,5 +267,93 @@ impl DeadLetters for FileDeadLetters {
     async fn close(&self, pipeline: &str) -> Result<()> {
         self.0.writers.lock().unwrap_or_else(PoisonError::into_inner).remove(pipeline);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{DeadLetterError, Stage};
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::event::{ChangeEvent, Destination, Payload};
+    use crate::origin::Origin;
+
+    fn letter(name: &str) -> DeadLetter {
+        DeadLetter {
+            pipeline: "shop/copy".into(),
+            sink: None,
+            stage: Stage::CommonChain,
+            transform: None,
+            error: DeadLetterError { kind: ErrorKind::Data, text: "no".into() },
+            event: ChangeEvent::new(
+                Destination::named(name),
+                Payload::Absent,
+                Payload::Absent,
+                Origin::of_pipeline(),
+            ),
+        }
+    }
+
+    async fn written(folder: &Path, names: &[&str]) -> FileDeadLetters {
+        let letters = FileDeadLetters::open(folder).unwrap();
+        letters.open("shop/copy").await.unwrap();
+        for name in names {
+            letters.write(&[letter(name)]).await.unwrap();
+        }
+        letters
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names = Vec::new();
+        for file in files(folder, None).unwrap() {
+            for line in fs::read_to_string(&file.path).unwrap().lines() {
+                names.push(DeadLetter::from_line(line).unwrap().event.destination.to_string());
+            }
+        }
+        names
+    }
+
+    #[tokio::test]
+    async fn a_line_that_a_crash_has_torn_is_cut_off_and_the_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        written(folder.path(), &["a", "b"]).await.close("shop/copy").await.unwrap();
+        let path = folder.path().join("shop%2fcopy.00000001.jsonl");
+        let whole = fs::read(&path).unwrap();
+        for torn in [&b"{\"version\":1,"[..], b"\0\0\0\0", b"\0\0\n\0\n", b"{\n"] {
+            fs::write(&path, [&whole, torn].concat()).unwrap();
+            written(folder.path(), &["c"]).await.close("shop/copy").await.unwrap();
+            assert_eq!(names(folder.path()), ["a", "b", "c"]);
+        }
+        fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+        written(folder.path(), &["d"]).await;
+        assert_eq!(names(folder.path()), ["a", "d"]);
+    }
+
+    #[tokio::test]
+    async fn a_second_writer_is_told_who_holds_the_files_and_one_that_takes_over_ends_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = written(folder.path(), &["a"]).await;
+        let second = FileDeadLetters::open(folder.path()).unwrap();
+        let error = second.open("shop/copy").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Fenced);
+        assert!(error.to_string().contains("is held by process"), "{error}");
+        second.take_over("shop/copy").await.unwrap();
+        second.write(&[letter("b")]).await.unwrap();
+        let error = first.write(&[letter("never")]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Fenced);
+        assert_eq!(names(folder.path()), ["a", "b"]);
+        assert!(FileDeadLetters::open(folder.path()).unwrap().write(&[letter("x")]).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_full_is_followed_by_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let letters = FileDeadLetters::builder(folder.path()).max_file_bytes(1).build().unwrap();
+        letters.open("shop/copy").await.unwrap();
+        for name in ["a", "b", "c"] {
+            letters.write(&[letter(name)]).await.unwrap();
+        }
+        assert_eq!(files(folder.path(), None).unwrap().len(), 3);
+        assert_eq!(names(folder.path()), ["a", "b", "c"]);
     }
 }

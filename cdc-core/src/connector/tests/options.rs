@@ -200,3 +200,28 @@ fn page() -> String {
     }
     page
 }
+
+#[test]
+fn tolerance_and_a_place_for_what_is_tolerated_go_together() {
+    let build = |tolerance: Option<&str>, letters: bool| {
+        let mut properties = base();
+        if let Some(tolerance) = tolerance {
+            properties.set("errors.tolerance", tolerance);
+        }
+        let target = crate::testkit::MemoryTarget::new();
+        let mut pipeline = read(&properties).unwrap().pipeline.sink(target.transactional("t"));
+        if letters {
+            pipeline = pipeline.dead_letters(crate::testkit::MemoryDeadLetters::new());
+        }
+        pipeline.build().map(drop).map_err(|error| error.to_string())
+    };
+    for (tolerance, letters) in
+        [(Some("ALL"), true), (None, true), (None, false), (Some("none"), false)]
+    {
+        build(tolerance, letters).unwrap();
+    }
+    let error = build(Some("all"), false).unwrap_err();
+    assert!(error.contains("errors.tolerance") && error.contains(".dead_letters("), "{error}");
+    let error = build(Some("none"), true).unwrap_err();
+    assert!(error.contains("errors.tolerance is none"), "{error}");
+}
