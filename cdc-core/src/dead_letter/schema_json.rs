@@ -14,20 +14,27 @@ use crate::value::Text;
 /// The schemas of one letter: rows name theirs by its number.
 #[derive(Debug, Default)]
 pub(super) struct SchemaTable {
-    ids: Vec<u64>,
+    /// Ids of schemas with their numbers; equal schemas share one.
+    ids: Vec<(u64, usize)>,
     schemas: Vec<Json>,
 }
 
 impl SchemaTable {
     /// The number of a schema, which is added where it is new.
     pub(super) fn number(&mut self, schema: &Schema) -> Result<usize> {
-        if let Some(number) = self.ids.iter().position(|id| *id == schema.id()) {
-            return Ok(number);
+        if let Some((_, number)) = self.ids.iter().find(|(id, _)| *id == schema.id()) {
+            return Ok(*number);
         }
         let json = schema_to_json(schema)?;
-        self.ids.push(schema.id());
-        self.schemas.push(json);
-        Ok(self.schemas.len() - 1)
+        let number = match self.schemas.iter().position(|known| *known == json) {
+            Some(number) => number,
+            None => {
+                self.schemas.push(json);
+                self.schemas.len() - 1
+            }
+        };
+        self.ids.push((schema.id(), number));
+        Ok(number)
     }
 
     pub(super) fn into_json(self) -> Json {

@@ -224,7 +224,12 @@ impl MemoryTarget {
             return;
         };
         let (batch, ended) = state.waiting.remove(at);
-        let result = end.and_then(|()| state.apply(&batch)).map(|()| Outcome::default());
+        let result = end.and_then(|()| {
+            let rejected = state.refused(&batch);
+            state.apply_but(&batch, &rejected)?;
+            let reject = |index| (index, Refused::error());
+            Ok(Outcome { rejected: rejected.into_iter().map(reject).collect() })
+        });
         // The pipeline may have been aborted.
         let _ = ended.send(result);
     }
@@ -268,10 +273,6 @@ impl MemoryTarget {
 }
 
 impl State {
-    fn apply(&mut self, batch: &Batch) -> Result<()> {
-        self.apply_but(batch, &[])
-    }
-
     /// The events of a batch that the target does not take.
     fn refused(&self, batch: &Batch) -> Vec<usize> {
         let events = batch.events.iter().enumerate();
