@@ -203,7 +203,8 @@ async fn a_letter_is_durable_before_the_offset_moves_on() {
         target.refuse(|event| number(event) == Some(2));
         let store = std::sync::Arc::new(MemoryOffsetStore::new());
         let builder = || {
-            let builder = pipeline(&log).dead_letters(letters.clone()).offsets(store.clone());
+            let builder =
+                pipeline(&log).dead_letters(letters.clone()).offsets(std::sync::Arc::clone(&store));
             match transactional {
                 true => builder.sink(target.transactional("target")),
                 false => builder.sink(target.idempotent("target")).max_in_flight(1),

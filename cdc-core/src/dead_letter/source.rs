@@ -59,7 +59,10 @@ struct Position {
 /// Where the events that are on their way came from. Every letter has a transaction of its own, also where two letters are of
 /// one transaction of the first source, and no transform can exchange it.
 #[derive(Debug, Clone, Default)]
-struct Given(Arc<Mutex<HashMap<usize, (Arc<TransactionOrigin>, Position)>>>);
+struct Given(Arc<Mutex<Places>>);
+
+/// By the address of the transaction, which is kept so that no other one gets it.
+type Places = HashMap<usize, (Arc<TransactionOrigin>, Position)>;
 
 impl DeadLetterSource {
     /// The letters of a folder, which are those of one pipeline where nothing else is [said](Self::of_pipeline).

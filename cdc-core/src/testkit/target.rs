@@ -105,7 +105,9 @@ struct State {
 
 /// Which events the target does not take.
 #[derive(Default)]
-struct Refused(Option<Box<dyn Fn(&ChangeEvent) -> bool + Send>>);
+struct Refused(Option<Box<Predicate>>);
+
+type Predicate = dyn Fn(&ChangeEvent) -> bool + Send;
 
 impl Refused {
     fn contains(&self, event: &ChangeEvent) -> bool {
