@@ -105,7 +105,8 @@ impl Items {
             table: Some(Arc::clone(&self.table)),
             snapshot: SnapshotMark::No,
             shown_by_snapshot: false,
-            batch: 0, place: 0,
+            batch: 0,
+            place: 0,
         };
         ChangeEvent::change(self.destination.clone(), change, origin)
     }

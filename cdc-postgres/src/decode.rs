@@ -366,7 +366,8 @@ impl Decoder {
                 .shown_by
                 .iter()
                 .any(|read| read.concerns(table.map(|table| &**table))),
-            batch: 0, place: 0,
+            batch: 0,
+            place: 0,
         })
     }
 
@@ -467,7 +468,8 @@ impl Decoder {
             table: None,
             snapshot: SnapshotMark::No,
             shown_by_snapshot: false,
-            batch: 0, place: 0,
+            batch: 0,
+            place: 0,
         })
     }
 }

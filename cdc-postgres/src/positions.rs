@@ -200,7 +200,8 @@ mod tests {
             table: Some(Arc::new(TableId::new("public", table))),
             snapshot: SnapshotMark::No,
             shown_by_snapshot: false,
-            batch: 0, place: 0,
+            batch: 0,
+            place: 0,
         }
     }
 

@@ -161,7 +161,8 @@ impl Shop {
                     table: Some(Arc::new(self.table.clone())),
                     snapshot: SnapshotMark::No,
                     shown_by_snapshot: false,
-                    batch: 0, place: 0,
+                    batch: 0,
+                    place: 0,
                 };
                 let change = Change::update(None, row);
                 let event = ChangeEvent::change(Destination::of_table(&self.table), change, origin);

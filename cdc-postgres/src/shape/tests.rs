@@ -49,7 +49,8 @@ fn event(change: Change) -> ChangeEvent {
         table: Some(Arc::new(table.clone())),
         snapshot: SnapshotMark::No,
         shown_by_snapshot: false,
-        batch: 0, place: 0,
+        batch: 0,
+        place: 0,
     };
     ChangeEvent::change(Destination::of_table(&table), change, origin)
 }

@@ -158,7 +158,8 @@ impl<'a> SnapshotEvents<'a> {
             table: Some(Arc::clone(&table.id)),
             snapshot: mark,
             shown_by_snapshot: false,
-            batch: 0, place: 0,
+            batch: 0,
+            place: 0,
         }
     }
 
