@@ -106,6 +106,7 @@ impl Items {
             snapshot: SnapshotMark::No,
             shown_by_snapshot: false,
             batch: 0,
+            place: 0,
         };
         ChangeEvent::change(self.destination.clone(), change, origin)
     }

@@ -361,8 +361,8 @@ impl ChangeEvent {
         &self.origin
     }
 
-    pub(crate) fn set_batch(&mut self, number: u64) {
-        self.origin.batch = number;
+    pub(crate) fn set_batch(&mut self, number: u64, place: u32) {
+        (self.origin.batch, self.origin.place) = (number, place);
     }
 
     pub(crate) fn set_place(&mut self, place: StreamPlace) {
@@ -499,6 +499,11 @@ impl Destination {
     /// The name: a topic, an index.
     pub fn as_str(&self) -> &str {
         &self.0.name
+    }
+
+    /// The exact table, where a source or a transform gave one.
+    pub fn table(&self) -> Option<&TableId> {
+        self.0.table.as_ref()
     }
 
     /// Schema (where there is one) and table: the exact parts, else the last two parts of the name.

@@ -49,7 +49,7 @@ use table::TableFolder;
 /// # let transaction = Arc::new(TransactionOrigin { connector: "test", database: "shop".into(), id: None,
 /// #     commit_time_us: None, position: [1, 1], previous_commit: None, replicated_from: None });
 /// # let origin = Origin { transaction, index: 0, log_position: 1, table: None, snapshot: SnapshotMark::No,
-/// #     shown_by_snapshot: false, batch: 0 };
+/// #     shown_by_snapshot: false, batch: 0, place: 0 };
 /// let schema = Schema::builder()
 ///     .table(TableId::new("public", "orders"))
 ///     .field(Field::required("id", DataType::Int32))

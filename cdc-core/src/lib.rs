@@ -59,7 +59,8 @@
 //!    bounded in bytes.
 //! 6. *Kinds of error.* What happens depends on the [`ErrorKind`] alone: transient errors are retried with full jitter for
 //!    as long as it takes, data and configuration errors end the pipeline after what was read is written, a fenced
-//!    instance writes nothing more.
+//!    instance writes nothing more. With a place for [dead letters](dead_letter) an event that fails for what it holds is
+//!    kept there, before the offset behind it is saved, and the others go on.
 //! 7. *Handle.* A request is answered when an offset that holds it is saved; a stop reads no more, writes what was read,
 //!    saves and closes. A stream is acknowledged cumulatively.
 //!
@@ -71,8 +72,10 @@ mod batch;
 pub mod connect;
 pub mod connector;
 mod data_type;
+pub mod dead_letter;
 mod error;
 mod event;
+mod file_lock;
 pub mod fold;
 pub mod java_pattern;
 mod offset;

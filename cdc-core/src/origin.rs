@@ -27,6 +27,8 @@ pub struct Origin {
     pub shown_by_snapshot: bool,
     /// The number of the batch it came in, counted by the pipeline; 0 until it has.
     pub batch: u64,
+    /// Its place in that batch, counted by the pipeline from 0 before any transform.
+    pub place: u32,
 }
 
 impl Origin {
@@ -49,6 +51,7 @@ impl Origin {
             snapshot: SnapshotMark::No,
             shown_by_snapshot: false,
             batch: 0,
+            place: 0,
         }
     }
 

@@ -70,7 +70,22 @@ pub trait TransactionalSink: Send {
 
     /// Commits the events and the offset in one transaction, strictly in order. After a commit that ended in doubt the
     /// pipeline calls [`load`](TransactionalSink::load) before any retry.
+    ///
+    /// # Errors
+    /// [`Data`](crate::ErrorKind::Data) when the target does not take an event: then nothing of the batch is committed, and
+    /// [`find_rejected`](TransactionalSink::find_rejected) says which one it is. A transactional sink does not leave events out
+    /// by itself: its outcome is empty, for the reason why must be kept before the offset moves on.
     async fn commit(&mut self, batch: Arc<Batch>) -> Result<Outcome>;
+
+    /// Which events of a batch the target does not take, and why: asked after a commit that failed with a
+    /// [data error](crate::ErrorKind::Data), where the pipeline has a place for [dead letters](crate::dead_letter). It
+    /// changes nothing in the target. The pipeline keeps the events, then commits the batch without them.
+    ///
+    /// Empty where the sink cannot tell, which is the default: then the commit's error ends the pipeline.
+    async fn find_rejected(&mut self, batch: Arc<Batch>) -> Result<Vec<(usize, Error)>> {
+        let _ = batch;
+        Ok(Vec::new())
+    }
 
     /// Forgets the pipeline's offset; the data stays.
     async fn forget(&mut self, pipeline: &str) -> Result<()>;

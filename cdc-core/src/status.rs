@@ -46,6 +46,7 @@ struct Shared {
     bytes: AtomicU64,
     batches: AtomicU64,
     retries: AtomicU64,
+    dead_letters: AtomicU64,
     lag_bytes: AtomicU64,
     last_commit_us: AtomicI64,
     last_error: Mutex<Option<String>>,
@@ -71,6 +72,8 @@ pub struct Status {
     pub batches: u64,
     /// Times that something was tried again after an error.
     pub retries: u64,
+    /// Events that failed in the common chain since the start and became [dead letters](crate::dead_letter).
+    pub dead_letters: u64,
     /// Bytes of the log between its end and what the source has read.
     pub lag_bytes: u64,
     /// When the newest transaction that was read was committed, in microseconds since the Unix epoch.
@@ -90,6 +93,9 @@ pub struct SinkStatus {
     pub durable: Option<Offset>,
     /// Events written since the start.
     pub events: u64,
+    /// Events that failed in its chain, or that it did not take, since the start, and became
+    /// [dead letters](crate::dead_letter).
+    pub dead_letters: u64,
     /// Bytes that wait for it.
     pub queued_bytes: u64,
     /// The error it is retrying.
@@ -145,6 +151,16 @@ impl Progress {
         self.0.retries.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts dead letters of a sink, or of the common chain.
+    pub(crate) fn count_dead_letters(&self, sink: Option<usize>, letters: u64) {
+        match sink {
+            Some(index) => self.update_sink(index, |status| status.dead_letters += letters),
+            None => {
+                self.0.dead_letters.fetch_add(letters, Ordering::Relaxed);
+            }
+        }
+    }
+
     pub(crate) fn update_sink(&self, index: usize, update: impl FnOnce(&mut SinkStatus)) {
         let mut sinks = self.0.sinks.lock().unwrap_or_else(PoisonError::into_inner);
         if sinks.len() <= index {
@@ -168,6 +184,7 @@ impl Progress {
             bytes: shared.bytes.load(Ordering::Relaxed),
             batches: shared.batches.load(Ordering::Relaxed),
             retries: shared.retries.load(Ordering::Relaxed),
+            dead_letters: shared.dead_letters.load(Ordering::Relaxed),
             lag_bytes: shared.lag_bytes.load(Ordering::Relaxed),
             last_commit_us: (commit != 0).then_some(commit),
             last_error: shared.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),

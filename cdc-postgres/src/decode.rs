@@ -367,6 +367,7 @@ impl Decoder {
                 .iter()
                 .any(|read| read.concerns(table.map(|table| &**table))),
             batch: 0,
+            place: 0,
         })
     }
 
@@ -468,6 +469,7 @@ impl Decoder {
             snapshot: SnapshotMark::No,
             shown_by_snapshot: false,
             batch: 0,
+            place: 0,
         })
     }
 }

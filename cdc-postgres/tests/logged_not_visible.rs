@@ -162,6 +162,7 @@ impl Shop {
                     snapshot: SnapshotMark::No,
                     shown_by_snapshot: false,
                     batch: 0,
+                    place: 0,
                 };
                 let change = Change::update(None, row);
                 let event = ChangeEvent::change(Destination::of_table(&self.table), change, origin);

@@ -469,3 +469,29 @@ async fn a_thousand_rows_of_several_tables_are_one_transaction() {
     // Of the ten moves one was of a row that had been deleted.
     assert_eq!(target.rows("SELECT count(*) FROM log").await, ["1000"]);
 }
+
+#[tokio::test]
+async fn looking_for_what_is_not_taken_changes_nothing() {
+    let mut target =
+        target_with("CREATE TABLE log (level integer CHECK (level < 5), line text)").await;
+    let (t, l) = (orders(), log());
+    let mut events = vec![
+        t.create([1i64.into(), "a".into(), Value::Null]),
+        l.create([9i32.into(), "too high".into()]),
+    ];
+    events.extend((0..100).map(|_| l.create([1i32.into(), "fits".into()])));
+    // No server takes this as text.
+    events.push(t.create([2i64.into(), "\0".into(), Value::Null]));
+    let sink = target.sink.transactional().unwrap();
+    let rejected = sink.find_rejected(batch(1, events.clone())).await.unwrap();
+    assert_eq!(rejected.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1, 102]);
+    assert_error(&rejected[0].1, ErrorKind::Data, &["table public.log", "check constraint"]);
+    assert_eq!(rejected[1].1.kind(), ErrorKind::Data);
+    assert_eq!(target.log().await, Vec::<String>::new());
+    assert_eq!(target.rows("SELECT to_regclass('public.orders')").await, ["~"]);
+    // The same connection commits the rest.
+    events.pop();
+    events.remove(1);
+    target.commit(2, events).await.unwrap();
+    assert_eq!((target.orders().await.len(), target.log().await.len()), (1, 100));
+}

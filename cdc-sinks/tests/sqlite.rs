@@ -329,3 +329,74 @@ async fn a_call_that_was_given_up_is_mended_by_loading_again() {
     target.commit(2, vec![t.update([1i64.into(), "b".into(), Value::Null])]).await.unwrap();
     assert_eq!(target.orders().await, ["1|b|~"]);
 }
+
+/// A file whose table does not take some rows, a pipeline with dead letters, and a replay after the constraint is gone.
+#[tokio::test]
+async fn rows_that_the_table_does_not_take_are_dead_letters_and_the_rest_is_committed_exactly_once()
+{
+    use cdc_core::dead_letter::{DeadLetterSource, FileDeadLetters};
+    use cdc_core::testkit::{MemoryLog, shop};
+    use cdc_core::{Change, Pipeline};
+
+    let folder = tempfile::tempdir().unwrap();
+    let (path, letters) = (folder.path().join("copy.db"), folder.path().join("letters"));
+    let sql = "CREATE TABLE visits (id INTEGER CHECK (id % 5 <> 3), note TEXT)";
+    Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+    let log = MemoryLog::new([shop::visits()]);
+    // One batch: without a key a row that is written twice would show.
+    log.commit((1..=20).map(|id| Change::create(shop::visit(id, "v"))));
+    let count = |query: &str| -> String {
+        Connection::open(&path)
+            .unwrap()
+            .query_row(query, [], |row| row.get::<_, String>(0))
+            .unwrap()
+    };
+    let ids = "SELECT group_concat(id, ' ') FROM (SELECT id FROM visits ORDER BY id)";
+    let pipeline = Pipeline::builder("copy", log.source().without_snapshot())
+        .sink(SqliteSink::open(&path).unwrap())
+        .dead_letters(FileDeadLetters::open(&letters).unwrap())
+        .until_caught_up()
+        .build()
+        .unwrap();
+    let progress = pipeline.progress();
+    pipeline.run().await.unwrap();
+    assert_eq!(count(ids), "1 2 4 5 6 7 9 10 11 12 14 15 16 17 19 20");
+    assert_eq!(progress.status().sinks[0].dead_letters, 4);
+    let text = std::fs::read_to_string(letters.join("copy.00000001.jsonl")).unwrap();
+    assert_eq!(text.lines().count(), 4);
+    assert!(text.contains("CHECK constraint failed"), "{text}");
+
+    let sql = "ALTER TABLE visits RENAME TO old; CREATE TABLE visits (id INTEGER, note TEXT);
+        INSERT INTO visits SELECT * FROM old; DROP TABLE old";
+    Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+    for _ in 0..2 {
+        let again = Pipeline::builder("again", DeadLetterSource::open(&letters).unwrap())
+            .sink(SqliteSink::open(&path).unwrap())
+            .build()
+            .unwrap();
+        again.run().await.unwrap();
+        let all: Vec<String> = (1..=20).map(|id| id.to_string()).collect();
+        assert_eq!(count(ids), all.join(" "));
+    }
+}
+
+#[tokio::test]
+async fn looking_for_what_is_not_taken_changes_nothing() {
+    let mut target =
+        target_with("CREATE TABLE log (level INTEGER CHECK (level < 5), line TEXT)").await;
+    let (t, l) = (orders(), log());
+    let events = vec![
+        t.create([1i64.into(), "a".into(), Value::Null]),
+        l.create([9i32.into(), "too high".into()]),
+        l.create([1i32.into(), "fits".into()]),
+    ];
+    let sink = target.sink.transactional().unwrap();
+    let rejected = sink.find_rejected(batch(1, events)).await.unwrap();
+    assert_eq!(rejected.len(), 1);
+    assert_eq!(rejected[0].0, 1);
+    assert_error(&rejected[0].1, ErrorKind::Data, &["table log", "CHECK"]);
+    assert_eq!(target.log().await, Vec::<String>::new());
+    let events = vec![t.create([1i64.into(), "a".into(), Value::Null])];
+    target.commit(2, events).await.unwrap();
+    assert_eq!(target.orders().await, ["1|a|~"]);
+}

@@ -4,7 +4,7 @@
 //! then the same for every format and every transform of a chain. What came from outside keeps its attributes and is
 //! written again as it came.
 
-mod base64;
+pub(crate) mod base64;
 mod basic;
 mod before_image;
 mod column_default;

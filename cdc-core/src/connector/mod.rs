@@ -206,5 +206,14 @@ fn running(pipeline: PipelineBuilder, properties: &Properties) -> Result<Pipelin
     let usual = RetryPolicy::default();
     let base = millis("errors.retry.delay.initial.ms", usual.base)?;
     let max = millis("errors.retry.delay.max.ms", usual.max)?.max(base);
-    Ok(pipeline.retry(RetryPolicy { base, max }))
+    let mut pipeline = pipeline.retry(RetryPolicy { base, max });
+    if properties.get("errors.tolerance").is_some() {
+        let tolerance = properties.one_of("errors.tolerance", &["none", "all"], "none")?;
+        pipeline = pipeline.tolerate(tolerance == "all");
+    }
+    let values = properties.bool("errors.log.include.messages", false)?;
+    if properties.bool("errors.log.enable", false)? {
+        pipeline = pipeline.log_dead_letters(values);
+    }
+    Ok(pipeline)
 }

@@ -163,6 +163,7 @@ mod tests {
             snapshot: SnapshotMark::No,
             shown_by_snapshot: false,
             batch: 0,
+            place: 0,
         }
     }
 

@@ -4,13 +4,15 @@ use crate::error::Result;
 use crate::properties::Properties;
 
 /// Options with the values that describe what happens here, and why there is no other.
-pub(super) const ONLY: [(&str, &[&str], &str); 16] = [
+pub(super) const ONLY: [(&str, &[&str], &str); 14] = [
     ("tasks.max", &["1"], "a source has one reader"),
     ("tasks.max.enforce", &["true"], "a source has one reader"),
     ("config.action.reload", &["none"], "start the pipeline again after a change"),
-    ("errors.tolerance", &["none"], "an event that fails stops the pipeline"),
-    ("errors.log.enable", &["true", "false"], "the error that stops a pipeline is always told"),
-    ("errors.log.include.messages", &["false"], "records are not written into logs"),
+    (
+        "errors.deadletterqueue.context.headers.enable",
+        &["true"],
+        "a dead letter always says what failed, where and why",
+    ),
     ("errors.retry.timeout", &["-1"], "transient errors are retried for as long as it takes"),
     ("errors.max.retries", &["-1"], "transient errors are retried for as long as it takes"),
     ("event.processing.failure.handling.mode", &["fail"], "an event that fails stops the pipeline"),
@@ -35,7 +37,10 @@ pub(super) const REFUSED: [(&str, &str); 37] = [
     ("converters", "handling modes say how types are written; a transform changes single fields"),
     ("custom.metric.tags", "name pipelines apart by `name`"),
     ("custom.sanitize.pattern", "values of options are never logged"),
-    ("errors.deadletterqueue.", "an event that fails stops the pipeline"),
+    (
+        "errors.deadletterqueue.",
+        "dead letters go to files: add .dead_letters(FileDeadLetters::open(..)?) where the pipeline is built",
+    ),
     ("guardrail.", "name the tables in table.include.list"),
     (
         "heartbeat.action.query",

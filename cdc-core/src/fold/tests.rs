@@ -51,6 +51,7 @@ fn origin(table: TableId) -> Origin {
         snapshot: SnapshotMark::No,
         shown_by_snapshot: false,
         batch: 0,
+        place: 0,
     }
 }
 

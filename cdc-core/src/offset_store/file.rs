@@ -14,8 +14,8 @@
 //! The checksum (CRC-32 of IEEE 802.3) is over `offsets` as compact JSON with its keys in the order of the file.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind as IoErrorKind, Read as _, Write as _};
+use std::fs::{self, File};
+use std::io::{ErrorKind as IoErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -24,7 +24,8 @@ use async_trait::async_trait;
 use serde_json::{Map, Value as Json};
 
 use super::{OffsetStore, SinkOffsets};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+use crate::file_lock::{FileLock, Locked, beside, file_name, folder_of, is_full};
 use crate::offset::Offset;
 use crate::value::Timestamp;
 
@@ -52,7 +53,7 @@ struct Inner {
     path: PathBuf,
     one_file: bool,
     /// The locks that are held, by pipeline. One writer at a time uses a file.
-    locks: Mutex<HashMap<String, File>>,
+    locks: Mutex<HashMap<String, FileLock>>,
 }
 
 impl FileOffsetStore {
@@ -97,7 +98,7 @@ impl FileOffsetStore {
     fn lock_and_load(
         &self,
         pipeline: &str,
-        lock: impl FnOnce(&Path) -> Result<File>,
+        lock: impl FnOnce(&Path) -> Result<FileLock>,
     ) -> Result<SinkOffsets> {
         let file = self.file(pipeline);
         let mut locks = self.0.locks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,12 +125,7 @@ impl FileOffsetStore {
                 file.display()
             )));
         };
-        if !is_same_file(lock, &beside(&file, "lock")) {
-            return Err(Error::fenced(format!(
-                "offset file {} was taken over by another process",
-                file.display()
-            )));
-        }
+        locked(&file).check(lock)?;
         let text = print(pipeline, offsets)?;
         let temporary = beside(&file, "tmp");
         let written = write_synced(&temporary, text.as_bytes())
@@ -196,124 +192,24 @@ impl OffsetStore for FileOffsetStore {
     }
 }
 
-fn folder_of(file: &Path) -> &Path {
-    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-fn beside(file: &Path, extension: &str) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".");
-    name.push(extension);
-    name.into()
-}
-
-/// A name with only characters that every file system takes; others become `%` and their code.
-fn file_name(pipeline: &str) -> String {
-    let mut name = String::with_capacity(pipeline.len());
-    for byte in pipeline.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
-            name.push(char::from(byte));
-        } else {
-            name.push_str(&format!("%{byte:02x}"));
-        }
-    }
-    name
-}
-
 fn held(file: &Path, holder: &str) -> Error {
-    Error::fenced(format!("offset file {} is held by {holder}", file.display()))
-        .remedy("stop the other instance, or give this one another folder")
+    locked(file).held(holder)
+}
+
+fn locked(file: &Path) -> Locked<'_> {
+    Locked { what: "offset file", file }
 }
 
 fn unusable(file: &Path, what: &str) -> Error {
     Error::configuration(format!("offset file {} {what}", file.display()))
 }
 
-/// Takes the lock of a file, and writes into it whose it is.
-fn lock(file: &Path) -> Result<File> {
-    let path = beside(file, "lock");
-    loop {
-        let opened =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let mut lock = opened.map_err(|error| {
-            unusable(&path, &format!("cannot be opened: {error}"))
-                .remedy("give a path that this user can write to")
-        })?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // Who holds it is a help for the reader only.
-                let _ = lock.read_to_string(&mut holder);
-                let holder = holder.trim();
-                return Err(held(file, if holder.is_empty() { "another process" } else { holder }));
-            }
-            Err(TryLockError::Error(error)) => {
-                return Err(unusable(&path, &format!("cannot be locked: {error}"))
-                    .remedy("keep offsets on a file system that knows locks"));
-            }
-        }
-        // Whoever forgets a pipeline removes the lock file: a lock on a removed file is none.
-        if !is_same_file(&lock, &path) {
-            continue;
-        }
-        let holder = format!("process {} on {}", std::process::id(), host());
-        let written = lock.set_len(0).and_then(|()| lock.write_all(holder.as_bytes()));
-        if let Err(error) = written {
-            tracing::debug!(path = %path.display(), %error, "the lock does not say who holds it");
-        }
-        return Ok(lock);
-    }
+fn lock(file: &Path) -> Result<FileLock> {
+    locked(file).lock()
 }
 
-/// Takes the lock of a file even from a process that holds it: that one keeps a lock on a file that is no more, and finds
-/// this out before its next write.
-fn take_lock(file: &Path) -> Result<File> {
-    match lock(file) {
-        Err(error) if error.kind() == ErrorKind::Fenced => {
-            let path = beside(file, "lock");
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != IoErrorKind::NotFound => {
-                    Err(unusable(&path, &format!("cannot be removed: {error}")))
-                }
-                _ => lock(file),
-            }
-        }
-        locked => locked,
-    }
-}
-
-/// No room on the disk, in the quota or below the process's limit of a file's size.
-fn is_full(error: &std::io::Error) -> bool {
-    matches!(
-        error.kind(),
-        IoErrorKind::StorageFull | IoErrorKind::QuotaExceeded | IoErrorKind::FileTooLarge
-    )
-}
-
-#[cfg(unix)]
-fn is_same_file(open: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    match (open.metadata(), fs::metadata(path)) {
-        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
-        _ => false,
-    }
-}
-
-/// Where open files cannot be removed there is nothing to compare.
-#[cfg(not(unix))]
-fn is_same_file(_open: &File, path: &Path) -> bool {
-    path.exists()
-}
-
-fn host() -> String {
-    fs::read_to_string("/proc/sys/kernel/hostname")
-        .ok()
-        .or_else(|| std::env::var("HOSTNAME").ok())
-        .or_else(|| std::env::var("COMPUTERNAME").ok())
-        .map(|name| name.trim().to_owned())
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "this host".to_owned())
+fn take_lock(file: &Path) -> Result<FileLock> {
+    locked(file).take_lock()
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

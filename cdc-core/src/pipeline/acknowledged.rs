@@ -213,6 +213,7 @@ mod tests {
                 snapshot: SnapshotMark::No,
                 shown_by_snapshot: false,
                 batch: sequence,
+                place: 0,
             };
             let event =
                 ChangeEvent::new(Destination::named("t"), Payload::Absent, Payload::Absent, origin);

@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::burying::{Burial, FailureLog};
 use super::chain::Chain;
 use super::handle::Control;
 use super::heartbeat::HeartbeatSettings;
 use super::retry::RetryPolicy;
 use super::{Pipeline, SinkSlot, SourceSlot, StoreSlot, Target};
 use crate::batch::BatchLimits;
+use crate::dead_letter::DeadLetters;
 use crate::error::{Error, Result};
 use crate::event::{ChangeEvent, Destination};
 use crate::offset_store::OffsetStore;
@@ -31,6 +33,9 @@ pub(crate) struct Settings {
     pub(crate) retry: RetryPolicy,
     pub(crate) heartbeat: Option<HeartbeatSettings>,
     pub(crate) until: Option<Until>,
+    /// Whether events that fail may become dead letters; `None` where nobody has said it.
+    pub(crate) tolerant: Option<bool>,
+    pub(crate) failure_log: FailureLog,
 }
 
 impl Default for Settings {
@@ -47,6 +52,8 @@ impl Default for Settings {
             retry: RetryPolicy::default(),
             heartbeat: None,
             until: None,
+            tolerant: None,
+            failure_log: FailureLog::default(),
         }
     }
 }
@@ -67,6 +74,15 @@ impl std::fmt::Debug for Until {
     }
 }
 
+/// Where dead letters go.
+pub(super) struct LettersSlot(Arc<dyn DeadLetters>);
+
+impl std::fmt::Debug for LettersSlot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("dead letters")
+    }
+}
+
 /// Builds a [`Pipeline`]. A source and one sink are enough; everything else has a default.
 #[derive(Debug)]
 #[must_use = "a builder does nothing until it is built"]
@@ -76,6 +92,7 @@ pub struct PipelineBuilder {
     pub(super) chain: Chain,
     pub(super) sinks: Vec<SinkSlot>,
     pub(super) store: Option<StoreSlot>,
+    pub(super) dead_letters: Option<LettersSlot>,
     pub(super) settings: Settings,
 }
 
@@ -87,6 +104,7 @@ impl PipelineBuilder {
             chain: Chain::default(),
             sinks: Vec::new(),
             store: None,
+            dead_letters: None,
             settings: Settings::default(),
         }
     }
@@ -120,6 +138,26 @@ impl PipelineBuilder {
     /// Where the offsets of sinks are saved that cannot keep their own: a store, or an `Arc` of one.
     pub fn offsets(mut self, store: impl OffsetStore + 'static) -> Self {
         self.store = Some(StoreSlot(Arc::new(store)));
+        self
+    }
+
+    /// Keeps events on which a transform fails, or which a sink does not take, as [dead letters](crate::dead_letter), and
+    /// goes on: Connect's `errors.tolerance=all`. Without it the first of them ends the pipeline.
+    pub fn dead_letters(mut self, letters: impl DeadLetters + 'static) -> Self {
+        self.dead_letters = Some(LettersSlot(Arc::new(letters)));
+        self
+    }
+
+    /// `errors.tolerance`, where a configuration has said it.
+    pub(crate) fn tolerate(mut self, all: bool) -> Self {
+        self.settings.tolerant = Some(all);
+        self
+    }
+
+    /// Logs each event that becomes a dead letter: which step, table, position, key columns and error; with `values` also the
+    /// values of its key and its rows. The default is not to.
+    pub fn log_dead_letters(mut self, values: bool) -> Self {
+        self.settings.failure_log = FailureLog { enabled: true, with_events: values };
         self
     }
 
@@ -238,6 +276,21 @@ impl PipelineBuilder {
         if let Some((name, _)) = zero.iter().find(|(_, zero)| *zero) {
             return Err(self.error(format!("{name} must not be zero")));
         }
+        match (settings.tolerant, &self.dead_letters) {
+            (Some(true), None) => {
+                return Err(self
+                    .error(
+                        "errors.tolerance is all, and there is no place for the events that fail",
+                    )
+                    .remedy("add one by .dead_letters(FileDeadLetters::open(..)?)"));
+            }
+            (Some(false), Some(_)) => {
+                return Err(self
+                    .error("errors.tolerance is none, and there is a place for dead letters")
+                    .remedy("set errors.tolerance to all, or leave .dead_letters(..) out"));
+            }
+            _ => {}
+        }
         if self.name.trim().is_empty() {
             return Err(self.error("it has no name").remedy("its state is found again by it"));
         }
@@ -250,6 +303,8 @@ impl PipelineBuilder {
 
     pub(super) fn assemble(self) -> Pipeline {
         let (control, commands) = Control::new();
+        let log = self.settings.failure_log;
+        let burial = self.dead_letters.map(|LettersSlot(letters)| Burial { letters, log });
         for (index, slot) in self.sinks.iter().enumerate() {
             control.progress.update_sink(index, |status| status.name = slot.name.to_string());
         }
@@ -259,6 +314,7 @@ impl PipelineBuilder {
             chain: self.chain,
             sinks: self.sinks,
             store: self.store,
+            burial,
             settings: self.settings,
             control: Arc::new(control),
             commands,

@@ -1,7 +1,10 @@
 //! A chain of transforms.
 
 use std::fmt;
+use std::sync::Arc;
 
+use super::burying::{Failed, is_tolerated, same_origin};
+use crate::dead_letter::Stage;
 use crate::error::Result;
 use crate::event::{ChangeEvent, Operation};
 use crate::transform::{TableMapping, Transform};
@@ -27,7 +30,45 @@ impl Chain {
     ///
     /// # Errors
     /// That of the transform, with its name and where the event came from.
-    pub(crate) fn apply(&mut self, mut events: Vec<ChangeEvent>) -> Result<Vec<ChangeEvent>> {
+    pub(crate) fn apply(&mut self, events: Vec<ChangeEvent>) -> Result<Vec<ChangeEvent>> {
+        self.apply_named(events).map_err(|(_, error)| error)
+    }
+
+    /// Sends events through all transforms one after another, and leaves out those that fail for what they hold. What was
+    /// made of one event at the source goes through whole or not at all.
+    ///
+    /// # Errors
+    /// That of the transform which is no [data error](crate::ErrorKind::Data).
+    pub(crate) fn apply_or_bury(
+        &mut self,
+        events: Vec<ChangeEvent>,
+        stage: Stage,
+        failed: &mut Vec<Failed>,
+    ) -> Result<Vec<ChangeEvent>> {
+        let mut out = Vec::with_capacity(events.len());
+        let mut events = events.into_iter().peekable();
+        while let Some(first) = events.next() {
+            let origin = first.origin().clone();
+            let mut group = vec![first];
+            while let Some(next) = events.next_if(|next| same_origin(next.origin(), &origin)) {
+                group.push(next);
+            }
+            match self.apply_named(group) {
+                Ok(made) => out.extend(made),
+                Err((transform, error)) if is_tolerated(&error) => {
+                    failed.push(Failed { origin, stage, transform: Some(transform), error });
+                }
+                Err((_, error)) => return Err(error),
+            }
+        }
+        Ok(out)
+    }
+
+    /// The error comes with the name of the transform.
+    fn apply_named(
+        &mut self,
+        mut events: Vec<ChangeEvent>,
+    ) -> Result<Vec<ChangeEvent>, (Arc<str>, crate::Error)> {
         for transform in &mut self.0 {
             let by_content = transform.tables() == TableMapping::ByContent;
             let mut out = Vec::with_capacity(events.len());
@@ -37,7 +78,9 @@ impl Chain {
                 }
                 let origin = event.origin().clone();
                 transform.apply(event, &mut out).map_err(|error| {
-                    error.context(&origin).context(format_args!("transform {}", transform.name()))
+                    let name = transform.name();
+                    let error = error.context(&origin).context(format_args!("transform {name}"));
+                    (name.into(), error)
                 })?;
             }
             events = out;

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::burying::Burial;
 use super::handle::Control;
 use super::retry::RetryPolicy;
 use super::saving::SharedLedger;
@@ -25,6 +26,8 @@ pub(crate) struct RunContext {
     pub(crate) progress: Progress,
     pub(crate) retry: RetryPolicy,
     pub(crate) control: Arc<Control>,
+    /// Where events go that fail; `None` where they end the pipeline.
+    pub(crate) burial: Option<Burial>,
 }
 
 impl RunContext {

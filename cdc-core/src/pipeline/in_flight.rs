@@ -49,8 +49,9 @@ impl<T> InFlight<T> {
     }
 
     /// A batch that was not given back yet.
-    pub(crate) fn get(&self, sequence: u64) -> Option<&T> {
-        self.entries.iter().find(|entry| entry.sequence == sequence).map(|entry| &entry.item)
+    pub(crate) fn get_mut(&mut self, sequence: u64) -> Option<&mut T> {
+        let entry = self.entries.iter_mut().find(|entry| entry.sequence == sequence)?;
+        Some(&mut entry.item)
     }
 
     /// The next batch to send, which counts as sent then; `None` after a failure until the [restart](Self::restart).

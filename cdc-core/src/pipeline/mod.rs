@@ -6,10 +6,11 @@
 //!
 //! What may never happen is written in the [crate's contracts](crate#contracts); each part keeps one of them:
 //! `reader` numbers batches and goes on after what is queued; `queue` bounds memory; `sparing` withholds what a sink
-//! has; `in_flight` finds what is durable without a gap; `ledger` what is saved everywhere; `saving` releases the source.
+//! has; `burying` keeps what fails as dead letters; `in_flight` finds what is durable without a gap; `ledger` what is saved everywhere; `saving` releases the source.
 
 mod acknowledged;
 mod builder;
+mod burying;
 mod chain;
 mod context;
 mod handle;
@@ -43,6 +44,7 @@ use crate::sink::Sink;
 use crate::source::Source;
 use crate::status::Progress;
 use builder::Settings;
+use burying::Burial;
 use chain::Chain;
 use handle::Control;
 use reader::Command;
@@ -56,6 +58,7 @@ pub struct Pipeline {
     chain: Chain,
     sinks: Vec<SinkSlot>,
     store: Option<StoreSlot>,
+    burial: Option<Burial>,
     settings: Settings,
     control: Arc<Control>,
     commands: mpsc::Receiver<Command>,

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::burying::Originals;
 use crate::batch::Batch;
+use crate::event::ChangeEvent;
 
 /// Bytes are counted in units of 1 KiB, so that a queue of any size fits the semaphore, and at least one a batch, so
 /// that the number of empty batches is bounded too.
@@ -17,7 +19,17 @@ const UNIT: usize = 1 << 10;
 #[derive(Debug)]
 pub(crate) struct Queued {
     pub(crate) batch: Arc<Batch>,
+    /// Its events before the common chain, where they are kept for dead letters.
+    pub(crate) before_chain: Option<Arc<[ChangeEvent]>>,
     pub(crate) room: Room,
+}
+
+impl Queued {
+    /// The events as the source gave them.
+    pub(crate) fn originals(&self) -> Originals {
+        let before_chain = self.before_chain.clone();
+        Originals { batch: Arc::clone(&self.batch), before_chain }
+    }
 }
 
 /// The room of one batch; given back when dropped.
@@ -59,14 +71,20 @@ pub(crate) fn queue(bytes: usize) -> (QueueSender, QueueReceiver) {
 
 impl QueueSender {
     /// Waits until there is room; `false` when the other end is gone.
-    pub(crate) async fn push(&self, batch: Arc<Batch>) -> bool {
-        let cost = units(batch.bytes).min(self.capacity);
+    pub(crate) async fn push(
+        &self,
+        batch: Arc<Batch>,
+        before_chain: Option<Arc<[ChangeEvent]>>,
+    ) -> bool {
+        let kept: usize =
+            before_chain.iter().flat_map(|kept| kept.iter()).map(ChangeEvent::size).sum();
+        let cost = units(batch.bytes.saturating_add(kept)).min(self.capacity);
         let permit = tokio::select! {
             permit = Arc::clone(&self.room).acquire_many_owned(cost) => permit,
             () = self.batches.closed() => return false,
         };
         let Ok(permit) = permit else { return false };
-        self.batches.send(Queued { batch, room: Room { _permit: permit } }).is_ok()
+        self.batches.send(Queued { batch, before_chain, room: Room { _permit: permit } }).is_ok()
     }
 }
 
@@ -98,36 +116,36 @@ mod tests {
     #[tokio::test]
     async fn the_reader_waits_until_what_it_queued_is_durable_not_only_taken() {
         let (sender, mut receiver) = queue(8 * UNIT);
-        assert!(sender.push(batch(5 * UNIT)).await);
+        assert!(sender.push(batch(5 * UNIT), None).await);
         let taken = receiver.next().await.unwrap();
-        assert!(sender.push(batch(5 * UNIT)).now_or_never().is_none());
+        assert!(sender.push(batch(5 * UNIT), None).now_or_never().is_none());
         drop(taken.room);
-        assert!(sender.push(batch(5 * UNIT)).now_or_never().unwrap());
+        assert!(sender.push(batch(5 * UNIT), None).now_or_never().unwrap());
     }
 
     #[tokio::test]
     async fn a_batch_larger_than_the_queue_passes_alone() {
         let (sender, mut receiver) = queue(8 * UNIT);
-        assert!(sender.push(batch(100 * UNIT)).now_or_never().unwrap());
-        assert!(sender.push(batch(0)).now_or_never().is_none());
+        assert!(sender.push(batch(100 * UNIT), None).now_or_never().unwrap());
+        assert!(sender.push(batch(0), None).now_or_never().is_none());
         drop(receiver.next().await);
-        assert!(sender.push(batch(0)).now_or_never().unwrap());
+        assert!(sender.push(batch(0), None).now_or_never().unwrap());
         assert_eq!(receiver.used_bytes(), UNIT as u64);
     }
 
     #[tokio::test]
     async fn empty_batches_are_bounded_too() {
         let (sender, _receiver) = queue(2 * UNIT);
-        assert!(sender.push(batch(0)).now_or_never().unwrap());
-        assert!(sender.push(batch(0)).now_or_never().unwrap());
-        assert!(sender.push(batch(0)).now_or_never().is_none());
+        assert!(sender.push(batch(0), None).now_or_never().unwrap());
+        assert!(sender.push(batch(0), None).now_or_never().unwrap());
+        assert!(sender.push(batch(0), None).now_or_never().is_none());
     }
 
     #[tokio::test]
     async fn a_reader_that_waits_for_room_learns_that_the_sink_is_gone() {
         let (sender, receiver) = queue(UNIT);
-        assert!(sender.push(batch(UNIT)).now_or_never().unwrap());
+        assert!(sender.push(batch(UNIT), None).now_or_never().unwrap());
         drop(receiver);
-        assert!(!sender.push(batch(UNIT)).await);
+        assert!(!sender.push(batch(UNIT), None).await);
     }
 }

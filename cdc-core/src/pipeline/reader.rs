@@ -12,9 +12,11 @@ use super::queue::QueueSender;
 use super::retry::Backoff;
 use super::stop::Stage;
 use crate::batch::Batch;
+use crate::dead_letter::Stage as FailedStage;
 use crate::error::{Error, Result};
 use crate::event::ChangeEvent;
 use crate::offset::Offset;
+use crate::origin::Origin;
 use crate::source::{Request, Source, SourceContext};
 use crate::status::Phase;
 
@@ -121,14 +123,26 @@ impl Reader {
         self.sequence += 1;
         batch.sequence = self.sequence;
         self.context.progress.add_batch(batch.events.len(), batch.bytes);
-        for event in &mut batch.events {
-            event.set_batch(self.sequence);
+        for (place, event) in (0..).zip(&mut batch.events) {
+            event.set_batch(self.sequence, place);
         }
         if let Some(until) = &self.until {
             self.last_seen |= batch.events.iter().any(|event| until.is_last(event));
         }
+        let mut before_chain = None;
         if !self.chain.is_empty() {
-            batch.events = self.chain.apply(batch.events)?;
+            if self.context.burial.is_some() {
+                let kept: Arc<[ChangeEvent]> = batch.events.as_slice().into();
+                let mut failed = Vec::new();
+                let stage = FailedStage::CommonChain;
+                batch.events = self.chain.apply_or_bury(batch.events, stage, &mut failed)?;
+                let original =
+                    |origin: &Origin| kept.get(usize::try_from(origin.place).ok()?).cloned();
+                self.context.bury(None, failed, original).await?;
+                before_chain = Some(kept);
+            } else {
+                batch.events = self.chain.apply(batch.events)?;
+            }
             batch.bytes = batch.events.iter().map(ChangeEvent::size).sum();
         }
         if batch.save_now {
@@ -138,7 +152,7 @@ impl Reader {
         let ends = self.last_seen && batch.ends_transaction;
         let batch = Arc::new(batch);
         for queue in &self.queues {
-            if !queue.push(Arc::clone(&batch)).await {
+            if !queue.push(Arc::clone(&batch), before_chain.clone()).await {
                 return Ok(false);
             }
         }

@@ -64,6 +64,7 @@ async fn run_to_end(mut pipeline: Pipeline) -> Result<()> {
         progress: pipeline.control.progress.clone(),
         retry: pipeline.settings.retry,
         control: Arc::clone(&pipeline.control),
+        burial: pipeline.burial.take(),
     });
     let started = tokio::select! {
         biased;
@@ -110,7 +111,14 @@ async fn close(
         }
         None => Ok(()),
     };
-    source.and(store)
+    let letters = match &context.burial {
+        Some(burial) => {
+            let closed = burial.letters.close(&context.pipeline);
+            context.close_in_time("dead letters", closed).await
+        }
+        None => Ok(()),
+    };
+    source.and(store).and(letters)
 }
 
 /// What the start found out.
@@ -159,6 +167,7 @@ async fn start(pipeline: &mut Pipeline, context: &Arc<RunContext>) -> Result<Sta
     if let Some(store) = store.filter(|_| held) {
         stored = take_over(&*store, context).await?;
     }
+    open_dead_letters(context, sinks_fence(pipeline)).await?;
     let resume = resume_offset(&pipeline.name, &sinks, &stored, &*context.positions)?;
     let mut ledger = Ledger::default();
     for sink in &sinks {
@@ -236,6 +245,22 @@ async fn open_store(
                 tokio::time::sleep(STORE_POLL).await;
             }
             Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Opens the place for dead letters: what has fenced another instance takes them from it, too.
+async fn open_dead_letters(context: &RunContext, fenced: bool) -> Result<()> {
+    let Some(burial) = &context.burial else { return Ok(()) };
+    let mut backoff = Backoff::new(context.retry);
+    loop {
+        let opened = match fenced {
+            true => burial.letters.take_over(&context.pipeline).await,
+            false => burial.letters.open(&context.pipeline).await,
+        };
+        match opened {
+            Err(error) if error.is_transient() => wait_after(context, &error, &mut backoff).await,
+            opened => return opened,
         }
     }
 }
@@ -336,7 +361,14 @@ fn spawn_tasks(
         let idempotent =
             matches!(&slot.target, Target::Sink(sink) if sink.delivery() == Delivery::Idempotent);
         let (name, positions) = (Arc::clone(&slot.name), Arc::clone(&context.positions));
-        let preparation = Preparation::new(name, slot.chain, positions, own.as_ref(), idempotent)?;
+        let preparation = Preparation::new(
+            name,
+            slot.chain,
+            positions,
+            own.as_ref(),
+            idempotent,
+            context.burial.is_some(),
+        )?;
         context.progress.update_sink(index, |status| status.durable.clone_from(&own));
         let context = Arc::clone(context);
         match slot.target {

@@ -8,15 +8,18 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
+use super::burying::{Failed, Originals, is_tolerated, same_origin};
 use super::context::RunContext;
 use super::in_flight::InFlight;
 use super::queue::{QueueReceiver, Queued, Room};
 use super::retry::Backoff;
-use super::sparing::Preparation;
+use super::sparing::{Preparation, Prepared, without};
 use super::stop::Stage;
 use crate::batch::Batch;
+use crate::dead_letter::Stage as FailedStage;
 use crate::error::{Error, Result};
 use crate::offset::Offset;
+use crate::origin::Origin;
 use crate::sink::{Ack, Outcome, Sink, TransactionalSink};
 
 /// What the task of a sink works with.
@@ -40,6 +43,11 @@ struct Write {
     sequence: u64,
     own: Offset,
     end: Offset,
+    originals: Originals,
+    /// What failed on the way to the sink and is to be kept before this counts as durable.
+    failed: Vec<Failed>,
+    /// What the sink did not take of the batch.
+    rejected: Vec<(usize, Error)>,
     _room: Room,
 }
 
@@ -77,19 +85,46 @@ impl SinkTask {
     }
 
     fn prepare(&mut self, queued: Queued) -> Result<Write> {
-        let batch = self.preparation.prepare(&queued.batch)?;
+        let Prepared { batch, failed } = self.preparation.prepare(&queued.batch)?;
         let end = queued.batch.offset.clone();
         let own = match (&batch, self.preparation.ahead()) {
             (Some(batch), _) => batch.offset.clone(),
             (None, Some(ahead)) => ahead.clone(),
             (None, None) => end.clone(),
         };
-        Ok(Write { batch, sequence: queued.batch.sequence, own, end, _room: queued.room })
+        let originals = queued.originals();
+        let sequence = queued.batch.sequence;
+        let rejected = Vec::new();
+        Ok(Write { batch, sequence, own, end, originals, failed, rejected, _room: queued.room })
     }
 
-    fn is_durable(&mut self, write: Write) -> Result<()> {
+    /// Keeps what failed, durably.
+    async fn bury(&mut self, write: &mut Write) -> Result<()> {
+        let mut failed = std::mem::take(&mut write.failed);
+        let events = write.batch.as_ref().map_or(&[][..], |batch| &batch.events);
+        let first = failed.len();
+        for (index, error) in write.rejected.drain(..) {
+            let Some(event) = events.get(index) else { continue };
+            let origin = event.origin().clone();
+            // One letter for all that was made of one event.
+            if !failed.iter().skip(first).any(|other| same_origin(&other.origin, &origin)) {
+                let error = error.context(&origin);
+                failed.push(Failed { origin, stage: FailedStage::Sink, transform: None, error });
+            }
+        }
+        let originals = &write.originals;
+        let bury = self
+            .context
+            .bury(Some((self.index, &self.name)), failed, |origin| originals.get(origin).cloned());
+        bury.await.map_err(|error| self.named(error))
+    }
+
+    async fn is_durable(&mut self, mut write: Write) -> Result<()> {
+        let rejected = write.rejected.len() as u64;
+        self.bury(&mut write).await?;
         self.context.ledger.durable(self.index, write.sequence, &write.end, &write.own)?;
         let events = write.batch.as_ref().map_or(0, |batch| batch.events.len()) as u64;
+        let events = events.saturating_sub(rejected);
         self.own = Some(write.own.clone());
         drop(write._room);
         let bytes = self.queue.used_bytes();
@@ -114,14 +149,27 @@ impl SinkTask {
     async fn commit_in_order(&mut self) -> Result<()> {
         let mut backoff = Backoff::new(self.context.retry);
         while let Some(queued) = self.queue.next().await {
-            let write = self.prepare(queued)?;
-            while let Some(batch) = &write.batch {
-                let error = match self.transactional()?.commit(Arc::clone(batch)).await {
+            let mut write = self.prepare(queued)?;
+            // The commit moves the offset on.
+            self.bury(&mut write).await?;
+            while let Some(batch) = write.batch.clone() {
+                let error = match self.transactional()?.commit(Arc::clone(&batch)).await {
                     Ok(outcome) => {
-                        self.refuse_rejected(batch, outcome)?;
+                        write.rejected = self.tolerated(&batch, outcome.rejected)?;
                         break;
                     }
                     Err(error) if error.is_transient() => error,
+                    Err(error) if is_tolerated(&error) && self.context.burial.is_some() => {
+                        match self.transactional()?.find_rejected(Arc::clone(&batch)).await {
+                            Ok(rejected) if rejected.is_empty() => return Err(self.named(error)),
+                            Ok(rejected) => {
+                                self.leave_out(&mut write, &batch, rejected).await?;
+                                continue;
+                            }
+                            Err(error) if error.is_transient() => error,
+                            Err(error) => return Err(self.named(error)),
+                        }
+                    }
                     Err(error) => return Err(self.named(error)),
                 };
                 match self.recover(error, Some(&batch.offset), &mut backoff).await? {
@@ -133,8 +181,28 @@ impl SinkTask {
             if backoff.reset() {
                 self.report(None);
             }
-            self.is_durable(write)?;
+            self.is_durable(write).await?;
         }
+        Ok(())
+    }
+
+    /// Keeps what the target does not take, and goes on with a batch that lacks it.
+    async fn leave_out(
+        &mut self,
+        write: &mut Write,
+        batch: &Batch,
+        rejected: Vec<(usize, Error)>,
+    ) -> Result<()> {
+        write.rejected = self.tolerated(batch, rejected)?;
+        let events = write.rejected.iter().filter_map(|(index, _)| batch.events.get(*index));
+        let origins: Vec<Origin> = events.map(|event| event.origin().clone()).collect();
+        if origins.is_empty() {
+            let text = "the sink rejects events that are not in the batch";
+            return Err(self.named(Error::data(text)));
+        }
+        self.bury(write).await?;
+        let left_out = |origin: &Origin| origins.iter().any(|other| same_origin(other, origin));
+        write.batch = Some(Arc::new(without(batch, left_out)));
         Ok(())
     }
 
@@ -150,7 +218,7 @@ impl SinkTask {
             let mut settled: Vec<(u64, Result<Outcome>)> = Vec::new();
             if let Some((sequence, write)) = writes.send_next() {
                 let Some(batch) = write.batch.clone() else {
-                    self.settle(&mut writes, sequence)?;
+                    self.settle(&mut writes, sequence).await?;
                     continue;
                 };
                 let mut sent: Pin<Box<_>> = Box::pin(self.sink.write(batch));
@@ -192,12 +260,12 @@ impl SinkTask {
             for (sequence, outcome) in settled {
                 match outcome {
                     Ok(outcome) => {
-                        if let Some(batch) =
-                            writes.get(sequence).and_then(|write| write.batch.as_ref())
+                        if let Some(write) = writes.get_mut(sequence)
+                            && let Some(batch) = &write.batch
                         {
-                            self.refuse_rejected(batch, outcome)?;
+                            write.rejected = self.tolerated(batch, outcome.rejected)?;
                         }
-                        self.settle(&mut writes, sequence)?;
+                        self.settle(&mut writes, sequence).await?;
                         if failure.is_none() && backoff.reset() {
                             self.report(None);
                         }
@@ -212,8 +280,11 @@ impl SinkTask {
         }
     }
 
-    fn settle(&mut self, writes: &mut InFlight<Write>, sequence: u64) -> Result<()> {
-        writes.durable(sequence).into_iter().try_for_each(|(_, write)| self.is_durable(write))
+    async fn settle(&mut self, writes: &mut InFlight<Write>, sequence: u64) -> Result<()> {
+        for (_, write) in writes.durable(sequence) {
+            self.is_durable(write).await?;
+        }
+        Ok(())
     }
 
     /// Waits, opens the sink again and, where it is transactional, asks it what it has.
@@ -284,11 +355,20 @@ impl SinkTask {
         error.context(format_args!("sink {}", self.name))
     }
 
-    /// Without a place for them, the first event that was refused ends the pipeline.
-    fn refuse_rejected(&self, batch: &Batch, outcome: Outcome) -> Result<()> {
-        let Some((index, error)) = outcome.rejected.into_iter().min_by_key(|(index, _)| *index)
-        else {
-            return Ok(());
+    /// What may become dead letters of what was refused. Without a place for them the first event ends the pipeline.
+    fn tolerated(
+        &self,
+        batch: &Batch,
+        rejected: Vec<(usize, Error)>,
+    ) -> Result<Vec<(usize, Error)>> {
+        let tolerant = self.context.burial.is_some();
+        if tolerant && rejected.iter().all(|(_, error)| is_tolerated(error)) {
+            return Ok(rejected);
+        }
+        let ends = |error: &Error| !tolerant || !is_tolerated(error);
+        let first = rejected.into_iter().filter(|(_, error)| ends(error));
+        let Some((index, error)) = first.min_by_key(|(index, _)| *index) else {
+            return Ok(Vec::new());
         };
         let error = match batch.events.get(index) {
             Some(event) => error.context(event.origin()),

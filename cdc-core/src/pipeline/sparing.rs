@@ -3,11 +3,14 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::burying::{Failed, same_origin};
 use super::chain::Chain;
 use crate::batch::Batch;
+use crate::dead_letter::Stage;
 use crate::error::{Error, Result};
 use crate::event::{ChangeEvent, Operation};
 use crate::offset::Offset;
+use crate::origin::Origin;
 use crate::source::{Coverage, Positions};
 
 /// Makes of the batches of the reader those of one sink: without what it has, through its own chain.
@@ -22,6 +25,17 @@ pub(crate) struct Preparation {
     /// The sink's offset while the reader is behind it: its offset never goes back.
     ahead: Option<Offset>,
     refuse_partial_moves: bool,
+    /// Events that fail are given back rather than end the pipeline.
+    tolerant: bool,
+}
+
+/// A batch for one sink.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// `None` when the sink's own offset covers all of it.
+    pub(crate) batch: Option<Arc<Batch>>,
+    /// What failed on the way and is not in it.
+    pub(crate) failed: Vec<Failed>,
 }
 
 impl Preparation {
@@ -35,6 +49,7 @@ impl Preparation {
         positions: Arc<dyn Positions>,
         own: Option<&Offset>,
         refuse_partial_moves: bool,
+        tolerant: bool,
     ) -> Result<Self> {
         let coverage = positions.coverage(own)?;
         let ahead = match own {
@@ -42,7 +57,16 @@ impl Preparation {
             _ => None,
         };
         let own = own.cloned();
-        Ok(Preparation { sink, chain, coverage, positions, own, ahead, refuse_partial_moves })
+        Ok(Preparation {
+            sink,
+            chain,
+            coverage,
+            positions,
+            own,
+            ahead,
+            refuse_partial_moves,
+            tolerant,
+        })
     }
 
     /// The sink was loaded again and has this offset now.
@@ -60,11 +84,12 @@ impl Preparation {
         self.ahead.as_ref()
     }
 
-    /// The batch as the sink is to write it; `None` when its own offset covers all of it.
+    /// The batch as the sink is to write it.
     ///
     /// # Errors
     /// Of the chain; of offsets that have no order; of a key change that an idempotent sink cannot repeat.
-    pub(crate) fn prepare(&mut self, batch: &Arc<Batch>) -> Result<Option<Arc<Batch>>> {
+    pub(crate) fn prepare(&mut self, batch: &Arc<Batch>) -> Result<Prepared> {
+        let mut failed = Vec::new();
         let wanted = batch.audience.includes(&self.sink);
         let covered = |event: &ChangeEvent| {
             !event.origin().is_of_pipeline() && self.coverage.covers(event.origin())
@@ -79,7 +104,9 @@ impl Preparation {
         if let Some(ahead) = &self.ahead {
             match self.positions.compare(&batch.offset, ahead)? {
                 Some(Ordering::Greater) => self.ahead = None,
-                Some(_) if events.as_ref().unwrap_or(&batch.events).is_empty() => return Ok(None),
+                Some(_) if events.as_ref().unwrap_or(&batch.events).is_empty() => {
+                    return Ok(Prepared { batch: None, failed });
+                }
                 Some(_) => offset = ahead.clone(),
                 None => {
                     return Err(Error::configuration(format!(
@@ -90,10 +117,14 @@ impl Preparation {
                 }
             }
         }
-        let prepared = if events.is_none() && offset == batch.offset && self.chain.is_empty() {
+        let mut prepared = if events.is_none() && offset == batch.offset && self.chain.is_empty() {
             Arc::clone(batch)
         } else {
-            let events = self.chain.apply(events.unwrap_or_else(|| batch.events.clone()))?;
+            let events = events.unwrap_or_else(|| batch.events.clone());
+            let events = match self.tolerant {
+                true => self.chain.apply_or_bury(events, Stage::SinkChain, &mut failed)?,
+                false => self.chain.apply(events)?,
+            };
             Arc::new(Batch {
                 offset,
                 bytes: events.iter().map(ChangeEvent::size).sum(),
@@ -103,14 +134,20 @@ impl Preparation {
             })
         };
         if self.refuse_partial_moves {
-            refuse_partial_moves(&self.sink, &prepared)?;
+            while let Some((origin, error)) = partial_move(&self.sink, &prepared) {
+                if !self.tolerant {
+                    return Err(error);
+                }
+                prepared = Arc::new(without(&prepared, |other| same_origin(other, &origin)));
+                failed.push(Failed { origin, stage: Stage::Sink, transform: None, error });
+            }
         }
-        Ok(Some(prepared))
+        Ok(Prepared { batch: Some(prepared), failed })
     }
 }
 
 /// A change of the key that lacks columns cannot be repeated: another row may have come onto the old key since.
-fn refuse_partial_moves(sink: &str, batch: &Batch) -> Result<()> {
+fn partial_move(sink: &str, batch: &Batch) -> Option<(Origin, Error)> {
     for event in &batch.events {
         let Some(change) = event.as_change() else { continue };
         if change.operation == Operation::Update
@@ -122,7 +159,7 @@ fn refuse_partial_moves(sink: &str, batch: &Batch) -> Result<()> {
                 || event.destination.to_string(),
                 |table| format!("{:?}.{:?}", &*table.schema, &*table.table),
             );
-            return Err(Error::data(format!(
+            let error = Error::data(format!(
                 "{}: a change of the key without all columns (an unchanged TOAST value was not sent) cannot be repeated \
                  safely in sink {sink}, which is idempotent only",
                 event.origin()
@@ -130,8 +167,22 @@ fn refuse_partial_moves(sink: &str, batch: &Batch) -> Result<()> {
             .remedy(format!(
                 "ALTER TABLE {table} REPLICA IDENTITY FULL makes the server send all columns; a transactional sink does \
                  not need it"
-            )));
+            ));
+            return Some((event.origin().clone(), error));
         }
     }
-    Ok(())
+    None
+}
+
+/// The batch without the events of some origins.
+pub(crate) fn without(batch: &Batch, left_out: impl Fn(&Origin) -> bool) -> Batch {
+    let kept = batch.events.iter().filter(|event| !left_out(event.origin()));
+    let events: Vec<ChangeEvent> = kept.cloned().collect();
+    Batch {
+        bytes: events.iter().map(ChangeEvent::size).sum(),
+        events,
+        offset: batch.offset.clone(),
+        audience: batch.audience.clone(),
+        ..*batch
+    }
 }

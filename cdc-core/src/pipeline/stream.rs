@@ -299,7 +299,7 @@ async fn deliver(
         let end = queued.batch.offset.clone();
         let sequence = queued.batch.sequence;
         let prepared =
-            preparation.prepare(&queued.batch).inspect_err(|error| context.fail(error))?;
+            preparation.prepare(&queued.batch).inspect_err(|error| context.fail(error))?.batch;
         let own = match (&prepared, preparation.ahead()) {
             (Some(batch), _) => batch.offset.clone(),
             (None, Some(ahead)) => ahead.clone(),

@@ -73,6 +73,7 @@ impl Outbox {
             snapshot: SnapshotMark::Incremental,
             shown_by_snapshot: false,
             batch: 0,
+            place: 0,
         };
         loop {
             let event = match self.items.front_mut()? {

@@ -96,6 +96,7 @@ impl Story {
             snapshot: SnapshotMark::No,
             shown_by_snapshot: false,
             batch: 0,
+            place: 0,
         };
         let event = ChangeEvent::change(Destination::of_table(&table()), change, origin);
         self.merge.begin(&transaction);
@@ -187,6 +188,7 @@ fn rows_are_taken_before_the_stream_goes_on() {
         snapshot: SnapshotMark::No,
         shown_by_snapshot: false,
         batch: 0,
+        place: 0,
     };
     let change = Change::create(row(&schema, 4, "b"));
     let event = ChangeEvent::change(Destination::of_table(&table()), change, origin);

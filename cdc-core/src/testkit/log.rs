@@ -213,6 +213,7 @@ impl MemorySource {
             snapshot: SnapshotMark::No,
             shown_by_snapshot: false,
             batch: 0,
+            place: 0,
         };
         ChangeEvent::change(Destination::of_table(&table), change.clone(), origin)
     }

@@ -23,6 +23,7 @@
 //! ```
 
 pub mod conformance;
+mod dead_letters;
 pub mod golden;
 mod log;
 mod log_position;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 
 use crate::origin::{Origin, SnapshotMark, TransactionOrigin};
 
+pub use dead_letters::MemoryDeadLetters;
 pub use log::{MemoryLog, MemorySource, Moment};
 pub use target::{Fault, MemorySink, MemoryTarget};
 
@@ -54,6 +56,7 @@ pub fn some_origin() -> Origin {
         snapshot: SnapshotMark::No,
         shown_by_snapshot: false,
         batch: 0,
+        place: 0,
     }
 }
 

@@ -100,6 +100,29 @@ struct State {
     closed: u64,
     waiting: Vec<(Arc<Batch>, oneshot::Sender<Result<Outcome>>)>,
     identity: Option<SystemIdentity>,
+    refused: Refused,
+}
+
+/// Which events the target does not take.
+#[derive(Default)]
+struct Refused(Option<Box<Predicate>>);
+
+type Predicate = dyn Fn(&ChangeEvent) -> bool + Send;
+
+impl Refused {
+    fn contains(&self, event: &ChangeEvent) -> bool {
+        self.0.as_ref().is_some_and(|refused| refused(event))
+    }
+
+    fn error() -> Error {
+        Error::data("the target does not take this value")
+    }
+}
+
+impl std::fmt::Debug for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Refused")
+    }
 }
 
 /// What the target keeps for one pipeline.
@@ -135,6 +158,12 @@ impl MemoryTarget {
     /// Lets the next write that has no fault yet end this way. Faults queue up.
     pub fn fail(&self, fault: Fault) {
         self.lock().faults.push_back(fault);
+    }
+
+    /// From now on the target does not take such events: a transactional sink fails a batch that has one, any other sink
+    /// rejects them.
+    pub fn refuse(&self, refused: impl Fn(&ChangeEvent) -> bool + Send + 'static) {
+        self.lock().refused = Refused(Some(Box::new(refused)));
     }
 
     /// Writes wait from now on until [`MemoryTarget::let_go`].
@@ -197,7 +226,12 @@ impl MemoryTarget {
             return;
         };
         let (batch, ended) = state.waiting.remove(at);
-        let result = end.and_then(|()| state.apply(&batch)).map(|()| Outcome::default());
+        let result = end.and_then(|()| {
+            let rejected = state.refused(&batch);
+            state.apply_but(&batch, &rejected)?;
+            let reject = |index| (index, Refused::error());
+            Ok(Outcome { rejected: rejected.into_iter().map(reject).collect() })
+        });
         // The pipeline may have been aborted.
         let _ = ended.send(result);
     }
@@ -241,13 +275,15 @@ impl MemoryTarget {
 }
 
 impl State {
-    fn apply(&mut self, batch: &Batch) -> Result<()> {
-        self.apply_but(batch, None)
+    /// The events of a batch that the target does not take.
+    fn refused(&self, batch: &Batch) -> Vec<usize> {
+        let events = batch.events.iter().enumerate();
+        events.filter(|(_, event)| self.refused.contains(event)).map(|(index, _)| index).collect()
     }
 
-    fn apply_but(&mut self, batch: &Batch, rejected: Option<usize>) -> Result<()> {
+    fn apply_but(&mut self, batch: &Batch, rejected: &[usize]) -> Result<()> {
         for (index, event) in batch.events.iter().enumerate() {
-            if Some(index) == rejected {
+            if rejected.contains(&index) {
                 continue;
             }
             self.seen.push(event.clone());
@@ -261,12 +297,14 @@ impl State {
 
     fn write(&mut self, batch: &Batch, pipeline: Option<&str>) -> Result<Outcome> {
         let fault = self.faults.pop_front().unwrap_or(Fault::None);
-        let rejected = match &fault {
+        let mut rejected = self.refused(batch);
+        match &fault {
             Fault::Fail(error) => return Err(error.duplicate()),
-            Fault::Reject(index) => Some(*index),
-            _ => None,
-        };
-        self.apply_but(batch, rejected)?;
+            Fault::Reject(index) => rejected.push(*index),
+            _ if pipeline.is_some() && !rejected.is_empty() => return Err(Refused::error()),
+            _ => {}
+        }
+        self.apply_but(batch, &rejected)?;
         if let Some(pipeline) = pipeline {
             let kept = self.pipelines.entry(pipeline.to_owned()).or_default();
             kept.offset = Some(batch.offset.clone());
@@ -274,8 +312,8 @@ impl State {
         if let Fault::InDoubt(error) = fault {
             return Err(error);
         }
-        let reject = |index| (index, Error::data("the target does not take this value"));
-        Ok(Outcome { rejected: rejected.map(reject).into_iter().collect() })
+        let reject = |index| (index, Refused::error());
+        Ok(Outcome { rejected: rejected.into_iter().map(reject).collect() })
     }
 }
 
@@ -375,6 +413,12 @@ impl TransactionalSink for MemorySink {
         let mut state = self.target.lock();
         let pipeline = self.fenced(&state)?;
         state.write(&batch, Some(pipeline))
+    }
+
+    async fn find_rejected(&mut self, batch: Arc<Batch>) -> Result<Vec<(usize, Error)>> {
+        let state = self.target.lock();
+        self.fenced(&state)?;
+        Ok(state.refused(&batch).into_iter().map(|index| (index, Refused::error())).collect())
     }
 
     async fn forget(&mut self, pipeline: &str) -> Result<()> {

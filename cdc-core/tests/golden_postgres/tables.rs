@@ -124,6 +124,7 @@ fn origin(source: &Json, block: &Json) -> Origin {
         },
         shown_by_snapshot: false,
         batch: 0,
+        place: 0,
     }
 }
 

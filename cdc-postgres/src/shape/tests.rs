@@ -50,6 +50,7 @@ fn event(change: Change) -> ChangeEvent {
         snapshot: SnapshotMark::No,
         shown_by_snapshot: false,
         batch: 0,
+        place: 0,
     };
     ChangeEvent::change(Destination::of_table(&table), change, origin)
 }

@@ -159,6 +159,7 @@ impl<'a> SnapshotEvents<'a> {
             snapshot: mark,
             shown_by_snapshot: false,
             batch: 0,
+            place: 0,
         }
     }
 

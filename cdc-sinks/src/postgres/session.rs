@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use cdc_core::fold::{Folder, Step, TableFold};
-use cdc_core::{Batch, Schema, SystemIdentity};
+use cdc_core::{Batch, ChangeEvent, Error, Schema, SystemIdentity};
 use cdc_pgconn::{ConnectConfig, Session as SessionSettings, SqlClient, connect_sql};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error as SqlError, Statement as Prepared};
@@ -23,6 +23,7 @@ use crate::sql::dialect::Dialect;
 use crate::sql::naming::{DEFAULT_SCHEMA, NameBook, TableName};
 use crate::sql::offsets::{Fence, OffsetStatements};
 use crate::sql::plan::{Plans, TablePlan};
+use crate::sql::rejected::RejectedSearch;
 use crate::sql::table::{Column, check_names, layout};
 
 /// So many statements are prepared at a time.
@@ -109,6 +110,71 @@ impl Session {
         transaction.settle().await?;
         let commit = client.batch_execute("COMMIT").await;
         commit.map_err(|error| refused(client, "the batch cannot be committed", error))
+    }
+
+    /// Which events the server does not take. All of it is undone.
+    pub(super) async fn find_rejected(
+        &mut self,
+        tables: &mut Tables,
+        fence: &Fence,
+        batch: &Batch,
+    ) -> Result<Vec<(usize, Error)>, SinkError> {
+        self.execute("BEGIN").await?;
+        let found = self.try_parts(tables, fence, batch).await;
+        tables.plans.clear();
+        let undone = self.execute("ROLLBACK").await;
+        let found = found?;
+        undone?;
+        Ok(found)
+    }
+
+    async fn try_parts(
+        &mut self,
+        tables: &mut Tables,
+        fence: &Fence,
+        batch: &Batch,
+    ) -> Result<Vec<(usize, Error)>, SinkError> {
+        let mut search = RejectedSearch::new(batch.events.len());
+        while let Some(part) = search.next_part() {
+            self.execute("SAVEPOINT part").await?;
+            let events = batch.events.get(part.clone()).unwrap_or_default();
+            match self.try_events(tables, fence, events).await {
+                Ok(()) => {}
+                Err(error) => {
+                    search.failed(part, error)?;
+                    self.execute("ROLLBACK TO part").await?;
+                    tables.plans.clear();
+                }
+            }
+            self.execute("RELEASE part").await?;
+        }
+        Ok(search.into_rejected())
+    }
+
+    async fn try_events(
+        &mut self,
+        tables: &mut Tables,
+        fence: &Fence,
+        events: &[ChangeEvent],
+    ) -> Result<(), SinkError> {
+        let folded = tables.folder.fold(events)?;
+        let mut transaction = Transaction {
+            client: &self.client,
+            dialect: self.dialect,
+            prepared: &mut self.prepared,
+            fence,
+            in_flight: VecDeque::new(),
+            scratch: String::new(),
+        };
+        for table in &folded {
+            transaction.apply(tables_parts(tables), table).await?;
+        }
+        transaction.settle().await.map(drop)
+    }
+
+    async fn execute(&self, sql: &str) -> Result<(), SinkError> {
+        let done = self.client.batch_execute(sql).await;
+        done.map_err(|error| refused(&self.client, "the batch cannot be tried", error))
     }
 
     async fn prepared_offset(&mut self, sql: &str) -> Result<Prepared, SinkError> {

@@ -179,6 +179,20 @@ impl PostgresSink {
         done
     }
 
+    async fn find_rejected_events(
+        &mut self,
+        batch: &Batch,
+    ) -> Result<Vec<(usize, Error)>, SinkError> {
+        let (Some(fence), Some(mut session)) = (self.fence.clone(), self.session.take()) else {
+            return Err(not_loaded(&self.name));
+        };
+        let found = session.find_rejected(&mut self.tables, &fence, batch).await;
+        if !session.client.is_closed() {
+            self.session = Some(session);
+        }
+        found
+    }
+
     async fn forget_pipeline(&mut self, pipeline: &str) -> Result<(), SinkError> {
         (self.fence, self.claim) = (None, None);
         let session = self.take_session().await?;
@@ -243,6 +257,10 @@ impl TransactionalSink for PostgresSink {
     async fn commit(&mut self, batch: Arc<Batch>) -> Result<Outcome> {
         self.commit_batch(&batch).await?;
         Ok(Outcome::default())
+    }
+
+    async fn find_rejected(&mut self, batch: Arc<Batch>) -> Result<Vec<(usize, Error)>> {
+        Ok(self.find_rejected_events(&batch).await?)
     }
 
     async fn forget(&mut self, pipeline: &str) -> Result<()> {

@@ -6,6 +6,7 @@ pub(crate) mod json;
 pub(crate) mod naming;
 pub(crate) mod offsets;
 pub(crate) mod plan;
+pub(crate) mod rejected;
 pub(crate) mod statement;
 pub(crate) mod table;
 pub(crate) mod temporal;

@@ -215,6 +215,10 @@ impl TransactionalSink for SqliteSink {
         Ok(Outcome::default())
     }
 
+    async fn find_rejected(&mut self, batch: Arc<Batch>) -> Result<Vec<(usize, Error)>> {
+        self.run(move |writer| writer.find_rejected(&batch)).await
+    }
+
     async fn forget(&mut self, pipeline: &str) -> Result<()> {
         self.claim = None;
         let pipeline = pipeline.to_owned();

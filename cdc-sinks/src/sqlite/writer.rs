@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use cdc_core::fold::{Folder, Step, TableFold};
-use cdc_core::{Batch, Destination, Offset, Schema};
+use cdc_core::{Batch, Destination, Error, Offset, Schema};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::catalog::existing_table;
@@ -17,6 +17,7 @@ use crate::sql::dialect::Dialect;
 use crate::sql::naming::{NameBook, TableName};
 use crate::sql::offsets::{Claim, Fence, OffsetStatements};
 use crate::sql::plan::{Plans, TablePlan};
+use crate::sql::rejected::RejectedSearch;
 use crate::sql::statement::Parameter;
 use crate::sql::table::{check_names, layout};
 
@@ -164,6 +165,47 @@ impl Writer {
             let tables = writer.folder.fold(&batch.events)?;
             tables.iter().try_for_each(|table| writer.apply(table))
         })
+    }
+
+    /// Which events the file does not take. All of it is undone.
+    pub(super) fn find_rejected(
+        &mut self,
+        batch: &Batch,
+    ) -> Result<Vec<(usize, Error)>, SinkError> {
+        let what = "the batch cannot be tried";
+        self.execute("BEGIN IMMEDIATE", what)?;
+        let found = self.try_parts(batch);
+        // Some errors have ended the transaction already.
+        if !self.connection.is_autocommit() {
+            let undone = self.execute("ROLLBACK", what);
+            self.plans.clear();
+            undone?;
+        }
+        self.plans.clear();
+        found
+    }
+
+    fn try_parts(&mut self, batch: &Batch) -> Result<Vec<(usize, Error)>, SinkError> {
+        let what = "a part of the batch cannot be tried";
+        let mut search = RejectedSearch::new(batch.events.len());
+        while let Some(part) = search.next_part() {
+            self.execute("SAVEPOINT part", what)?;
+            let events = batch.events.get(part.clone()).unwrap_or_default();
+            let tables = self.folder.fold(events).map_err(SinkError::from);
+            let tried =
+                tables.and_then(|tables| tables.iter().try_for_each(|table| self.apply(table)));
+            if let Err(error) = tried {
+                search.failed(part, error)?;
+                self.execute("ROLLBACK TO part", what)?;
+                self.plans.clear();
+            }
+            self.execute("RELEASE part", what)?;
+        }
+        Ok(search.into_rejected())
+    }
+
+    fn execute(&self, sql: &str, what: &str) -> Result<(), SinkError> {
+        self.connection.execute_batch(sql).map_err(|error| refused(&self.target, what, &error))
     }
 
     pub(super) fn forget(&mut self, pipeline: &str) -> Result<(), SinkError> {

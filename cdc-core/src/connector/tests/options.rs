@@ -6,7 +6,7 @@ use super::{base, read};
 use crate::connector::unsupported::{ONLY, REFUSED};
 
 /// Name, default, a value that is accepted, what it is.
-const SUPPORTED: [(&str, &str, &str, &str); 45] = [
+const SUPPORTED: [(&str, &str, &str, &str); 46] = [
     ("name", "`topic.prefix`", "shop", "the pipeline's name, by which its state is found again"),
     (
         "connector.class",
@@ -131,7 +131,12 @@ const SUPPORTED: [(&str, &str, &str, &str); 45] = [
         "names of providers for values such as `${file:/etc/shop.properties:password}`",
     ),
     ("tasks.max", "`1`", "1", ""),
-    ("errors.tolerance", "`none`", "none", ""),
+    (
+        "errors.tolerance",
+        "",
+        "all",
+        "`all`: events that fail become dead letters, for which the pipeline needs a place; `none`: the first one ends it",
+    ),
     ("errors.max.retries", "`-1`", "-1", ""),
     (
         "topic.naming.strategy",
@@ -140,7 +145,13 @@ const SUPPORTED: [(&str, &str, &str, &str); 45] = [
         "",
     ),
     ("topic.delimiter", "`.`", ".", ""),
-    ("errors.log.enable", "", "true", "either: the error that stops a pipeline is always told"),
+    (
+        "errors.log.enable",
+        "`false`",
+        "true",
+        "logs each event that becomes a dead letter; the error that stops a pipeline is always told",
+    ),
+    ("errors.log.include.messages", "`false`", "true", "with the values of the event"),
     ("exactly.once.support", "", "requested", ""),
 ];
 
@@ -188,4 +199,29 @@ fn page() -> String {
         let _ = writeln!(page, "| `{name}{all}` | {remedy} |");
     }
     page
+}
+
+#[test]
+fn tolerance_and_a_place_for_what_is_tolerated_go_together() {
+    let build = |tolerance: Option<&str>, letters: bool| {
+        let mut properties = base();
+        if let Some(tolerance) = tolerance {
+            properties.set("errors.tolerance", tolerance);
+        }
+        let target = crate::testkit::MemoryTarget::new();
+        let mut pipeline = read(&properties).unwrap().pipeline.sink(target.transactional("t"));
+        if letters {
+            pipeline = pipeline.dead_letters(crate::testkit::MemoryDeadLetters::new());
+        }
+        pipeline.build().map(drop).map_err(|error| error.to_string())
+    };
+    for (tolerance, letters) in
+        [(Some("ALL"), true), (None, true), (None, false), (Some("none"), false)]
+    {
+        build(tolerance, letters).unwrap();
+    }
+    let error = build(Some("all"), false).unwrap_err();
+    assert!(error.contains("errors.tolerance") && error.contains(".dead_letters("), "{error}");
+    let error = build(Some("none"), true).unwrap_err();
+    assert!(error.contains("errors.tolerance is none"), "{error}");
 }

@@ -544,6 +544,7 @@ impl Database {
             snapshot: SnapshotMark::No,
             shown_by_snapshot: false,
             batch: 0,
+            place: 0,
         };
         ChangeEvent::change(table.destination(), change, origin)
     }

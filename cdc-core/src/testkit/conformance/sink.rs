@@ -83,6 +83,7 @@ fn batch(number: u64, changes: Vec<Change>) -> Arc<Batch> {
             snapshot: SnapshotMark::No,
             shown_by_snapshot: false,
             batch: number,
+            place: 0,
         };
         ChangeEvent::change(Destination::of_table(&table), change, origin)
     });
