@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use cdc_core::connect::ConnectProfile;
 use cdc_core::value::{Text, TimeUnit, Timestamp};
-use cdc_core::{ChangeEvent, DataType, Error, Field, Properties, Result, Schema, Value};
+use cdc_core::{
+    ChangeEvent, DataType, Destination, Error, Field, Properties, Result, Schema, Value,
+};
 
 use crate::Side;
 use crate::content::{Content, Defaults, defaults_of, fill_defaults};
@@ -62,7 +64,7 @@ pub struct InsertField {
     replace_null: bool,
     schemas: SchemaCache<Arc<Longer>>,
     /// The destination of the last event, as records of one share it.
-    topic: Text,
+    topic: Option<(Destination, Text)>,
 }
 
 /// The schema with the fields, and the defaults of those that it had.
@@ -79,7 +81,7 @@ impl InsertField {
             fields: Vec::new(),
             replace_null: true,
             schemas: SchemaCache::default(),
-            topic: Text::default(),
+            topic: None,
         }
     }
 
@@ -157,7 +159,10 @@ impl InsertField {
     #[inline]
     fn value(&self, what: &Inserted, event: &ChangeEvent) -> Result<Value> {
         Ok(match what {
-            Inserted::Topic => Value::Text(self.topic.clone()),
+            Inserted::Topic => match &self.topic {
+                Some((_, topic)) => Value::Text(topic.clone()),
+                None => Value::text(event.destination.as_str()),
+            },
             Inserted::Partition => event.partition.into(),
             Inserted::Offset => {
                 if event.origin().transaction.connector != "kafka" {
@@ -183,8 +188,9 @@ impl OneSide for InsertField {
 
     fn content(&mut self, content: Content, event: &mut ChangeEvent) -> Result<Content> {
         const PURPOSE: &str = "field insertion";
-        if self.topic != *event.destination.as_str() {
-            self.topic = event.destination.as_str().into();
+        // Mostly the very same destination, which is told by its address.
+        if self.topic.as_ref().is_none_or(|(last, _)| *last != event.destination) {
+            self.topic = Some((event.destination.clone(), event.destination.as_str().into()));
         }
         match content {
             content if content.is_null() => Ok(content),
