@@ -27,7 +27,8 @@ pub(crate) struct PublishedTable {
     pub(crate) oid: u32,
     pub(crate) id: TableId,
     pub(crate) partitioned: bool,
-    /// The published columns; `None` where the server has no column lists (before 15).
+    /// The published columns; `None` for all that are not generated, as always where the server has no column lists
+    /// (before 15).
     pub(crate) columns: Option<Vec<String>>,
     /// The row filter.
     pub(crate) filter: Option<String>,
@@ -119,11 +120,19 @@ pub(crate) async fn published(
     client: &SqlClient,
     names: &[String],
 ) -> Result<Vec<PublishedTable>, PostgresError> {
-    // Column lists and row filters are shown from PostgreSQL 15 on, where they exist.
-    let (columns, filter) = if client.server_version() >= 150_000 {
-        ("t.attnames::text[]", "t.rowfilter")
-    } else {
-        ("NULL::text[]", "NULL::text")
+    // Column lists and row filters are shown from PostgreSQL 15 on, where they exist. The view shows a list for every table: one
+    // that nobody gave must not hide a column that is added before the table is locked.
+    let given = "EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid \
+         WHERE p.pubname = t.pubname AND r.prattrs IS NOT NULL \
+           AND r.prrelid IN (SELECT c.oid UNION SELECT relid::oid FROM pg_partition_ancestors(c.oid)))";
+    let generated = "EXISTS (SELECT FROM pg_attribute a \
+         WHERE a.attrelid = c.oid AND a.attgenerated <> '' AND a.attname = ANY (t.attnames))";
+    let (columns, filter) = match client.server_version() {
+        180_000.. => {
+            (format!("CASE WHEN {given} OR {generated} THEN t.attnames::text[] END"), "t.rowfilter")
+        }
+        150_000.. => (format!("CASE WHEN {given} THEN t.attnames::text[] END"), "t.rowfilter"),
+        _ => ("NULL::text[]".to_owned(), "NULL::text"),
     };
     let rows = client
         .query(
