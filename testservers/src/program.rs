@@ -40,7 +40,9 @@ pub(crate) fn not_started(
     error: io::Error,
 ) -> Error {
     let program = command.get_program().to_string_lossy().into_owned();
-    if error.kind() == io::ErrorKind::NotFound && !program.contains('/') {
+    // A folder of PATH that this user cannot read makes it the other error.
+    let missing = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied);
+    if missing && !program.contains('/') {
         Error::MissingProgram { program, remedy }
     } else {
         Error::Io { what: format!("{what}: starting {program}"), source: error }
