@@ -70,7 +70,6 @@ pub struct Cast {
     fields: Vec<FieldPath>,
     types: Vec<CastType>,
     by_type: Vec<(FieldTypes, CastType)>,
-    replace_null: bool,
     schemas: SchemaCache<Arc<FieldEdits<Leaf>>>,
 }
 
@@ -80,7 +79,7 @@ struct Leaf {
     target: CastType,
 }
 
-one_side!(Cast, "Cast");
+one_side!(Cast, "Cast", replacing_nulls);
 
 const TARGETS: [(CastType, &str); 8] = [
     (CastType::Int8, "INT8"),
@@ -148,7 +147,6 @@ impl Cast {
             fields: Vec::new(),
             types: Vec::new(),
             by_type: Vec::new(),
-            replace_null: true,
             schemas: SchemaCache::default(),
         }
     }
@@ -175,13 +173,6 @@ impl Cast {
     #[must_use]
     pub fn whole(mut self, target: CastType) -> Self {
         self.whole = Some(target);
-        self
-    }
-
-    /// Whether a null becomes the field's default.
-    #[must_use]
-    pub fn replace_null_with_default(mut self, replace: bool) -> Self {
-        self.replace_null = replace;
         self
     }
 
@@ -401,7 +392,7 @@ impl OneSide for Cast {
             }
             Content::Struct(row) => {
                 let edits = self.edits(row.schema())?;
-                let row = edits.row(row, self.replace_null, &mut |leaf, row, index| {
+                let row = edits.row(row, self.place.replace_null, &mut |leaf, row, index| {
                     cast_typed(leaf, &row.value(index).unwrap_or_default())
                 })?;
                 Ok(Content::Struct(row))

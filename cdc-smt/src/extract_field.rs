@@ -37,11 +37,10 @@ use crate::schema_cache::SchemaCache;
 pub struct ExtractField {
     place: Place,
     field: FieldPath,
-    replace_null: bool,
     types: SchemaCache<Arc<ValueType>>,
 }
 
-one_side!(ExtractField, "ExtractField");
+one_side!(ExtractField, "ExtractField", replacing_nulls);
 
 impl ExtractField {
     /// Takes a field of keys.
@@ -61,19 +60,7 @@ impl ExtractField {
     }
 
     fn of(side: Side, field: FieldPath) -> Self {
-        ExtractField {
-            place: Place::new(side),
-            field,
-            replace_null: true,
-            types: SchemaCache::default(),
-        }
-    }
-
-    /// Whether a null becomes the field's default.
-    #[must_use]
-    pub fn replace_null_with_default(mut self, replace: bool) -> Self {
-        self.replace_null = replace;
-        self
+        ExtractField { place: Place::new(side), field, types: SchemaCache::default() }
     }
 
     pub(crate) fn from_properties(
@@ -118,7 +105,8 @@ impl OneSide for ExtractField {
             content => {
                 let row = content.require_struct(PURPOSE, &self.place.profile)?;
                 let value_type = self.value_type(row.schema())?;
-                let value = or_default(self.field.value(&row), &value_type, self.replace_null);
+                let value =
+                    or_default(self.field.value(&row), &value_type, self.place.replace_null);
                 Ok(Content::typed(&value_type, value))
             }
         }

@@ -58,7 +58,6 @@ pub struct HeaderFrom {
     place: Place,
     operation: MoveOrCopy,
     fields: Vec<(FieldPath, Arc<str>)>,
-    replace_null: bool,
     schemas: SchemaCache<Arc<Plan>>,
 }
 
@@ -68,7 +67,7 @@ struct Plan {
     rest: Option<Selected>,
 }
 
-one_side!(HeaderFrom, "HeaderFrom");
+one_side!(HeaderFrom, "HeaderFrom", replacing_nulls);
 
 impl HeaderFrom {
     /// A transform of keys or values without fields.
@@ -77,7 +76,6 @@ impl HeaderFrom {
             place: Place::new(side),
             operation,
             fields: Vec::new(),
-            replace_null: true,
             schemas: SchemaCache::default(),
         }
     }
@@ -89,13 +87,6 @@ impl HeaderFrom {
     pub fn field(mut self, field: &str, header: &str, syntax: FieldSyntax) -> Result<Self> {
         self.fields.push((FieldPath::new(field, syntax)?, header.into()));
         Ok(self)
-    }
-
-    /// Whether a null becomes the field's default.
-    #[must_use]
-    pub fn replace_null_with_default(mut self, replace: bool) -> Self {
-        self.replace_null = replace;
-        self
     }
 
     pub(crate) fn from_properties(
@@ -173,11 +164,11 @@ impl OneSide for HeaderFrom {
             event.headers.push(Header {
                 name: Arc::clone(header),
                 schema: Some(Arc::clone(value_type)),
-                value: or_default(path.value(&row), value_type, self.replace_null),
+                value: or_default(path.value(&row), value_type, self.place.replace_null),
             });
         }
         match &plan.rest {
-            Some(rest) => rest.row(row, self.replace_null).map(Content::Struct),
+            Some(rest) => rest.row(row, self.place.replace_null).map(Content::Struct),
             None => Ok(Content::Struct(row)),
         }
     }

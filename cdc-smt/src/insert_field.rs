@@ -61,7 +61,6 @@ pub enum Inserted {
 pub struct InsertField {
     place: Place,
     fields: Vec<(Arc<str>, bool, Inserted)>,
-    replace_null: bool,
     schemas: SchemaCache<Arc<Longer>>,
     /// The destination of the last event, as records of one share it.
     topic: Option<(Destination, Text)>,
@@ -71,7 +70,7 @@ pub struct InsertField {
 #[derive(Debug)]
 struct Longer(Arc<Schema>, Defaults);
 
-one_side!(InsertField, "InsertField");
+one_side!(InsertField, "InsertField", replacing_nulls);
 
 impl InsertField {
     /// A transform of keys or values without fields.
@@ -79,7 +78,6 @@ impl InsertField {
         InsertField {
             place: Place::new(side),
             fields: Vec::new(),
-            replace_null: true,
             schemas: SchemaCache::default(),
             topic: None,
         }
@@ -94,13 +92,6 @@ impl InsertField {
             _ => (name, true),
         };
         self.fields.push((name.into(), optional, what));
-        self
-    }
-
-    /// Whether a null becomes the field's default.
-    #[must_use]
-    pub fn replace_null_with_default(mut self, replace: bool) -> Self {
-        self.replace_null = replace;
         self
     }
 
@@ -210,7 +201,7 @@ impl OneSide for InsertField {
             }
             content => {
                 let row = content.require_struct(PURPOSE, &self.place.profile)?;
-                let replace_null = self.replace_null;
+                let replace_null = self.place.replace_null;
                 let (longer, mut extended) = match &*self.fields {
                     [(_, _, what)] => {
                         let added = [self.value(what, event)?];

@@ -46,7 +46,6 @@ pub struct MaskField {
     fields: Vec<FieldPath>,
     types: FieldTypes,
     replacement: Option<Replacement>,
-    replace_null: bool,
     schemas: SchemaCache<Arc<FieldEdits<Masked>>>,
 }
 
@@ -63,7 +62,7 @@ struct Masked {
     schema: Option<ConnectSchema>,
 }
 
-one_side!(MaskField, "MaskField");
+one_side!(MaskField, "MaskField", replacing_nulls);
 
 impl MaskField {
     /// Masks fields of keys or values.
@@ -80,7 +79,6 @@ impl MaskField {
             fields: FieldPath::all(fields, syntax)?,
             types: FieldTypes::default(),
             replacement: None,
-            replace_null: true,
             schemas: SchemaCache::default(),
         })
     }
@@ -104,13 +102,6 @@ impl MaskField {
         self.replacement =
             Some(Replacement { text: text.into(), number: parse_decimal(text.trim()) });
         Ok(self)
-    }
-
-    /// Whether a null becomes the field's default.
-    #[must_use]
-    pub fn replace_null_with_default(mut self, replace: bool) -> Self {
-        self.replace_null = replace;
-        self
     }
 
     pub(crate) fn from_properties(
@@ -264,7 +255,7 @@ impl OneSide for MaskField {
             return Ok(Content::Schemaless(masked));
         }
         let row = content.require_struct(PURPOSE, &self.place.profile)?;
-        let replace_null = self.replace_null;
+        let replace_null = self.place.replace_null;
         let (edits, masker) = self.edits(row.schema())?;
         let masked = edits.row(row, replace_null, &mut |masked, row, index| {
             // The common case needs neither a copy nor a view.

@@ -7,16 +7,18 @@ use cdc_core::{ChangeEvent, Operation, Payload, Result, Schema};
 
 use crate::content::{Content, Side, is_flat_table};
 
-/// The side that a transform works on, and the handling modes of the chain.
+/// The side that a transform works on, and how it reads what is there.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) side: Side,
     pub(crate) profile: ConnectProfile,
+    /// Whether a null becomes the field's default, where the transform copies values.
+    pub(crate) replace_null: bool,
 }
 
 impl Place {
     pub(crate) fn new(side: Side) -> Self {
-        Place { side, profile: ConnectProfile::default() }
+        Place { side, profile: ConnectProfile::default(), replace_null: true }
     }
 }
 
@@ -68,8 +70,21 @@ pub(crate) fn apply<T: OneSide + ?Sized>(
     Ok(())
 }
 
-/// Makes a type with [`OneSide`] a transform, for the handling modes of a chain.
+/// Makes a type with [`OneSide`] a transform, for the handling modes of a chain; `replacing_nulls` where it has Connect's option
+/// `replace.null.with.default`.
 macro_rules! one_side {
+    ($type:ident, $name:literal, replacing_nulls) => {
+        $crate::one_side::one_side!($type, $name);
+
+        impl $type {
+            /// Whether a null becomes the field's default.
+            #[must_use]
+            pub fn replace_null_with_default(mut self, replace: bool) -> Self {
+                self.place.replace_null = replace;
+                self
+            }
+        }
+    };
     ($type:ident, $name:literal) => {
         impl $type {
             /// The handling modes of the chain; without them Debezium's defaults.

@@ -41,11 +41,10 @@ pub struct ReplaceField {
     place: Place,
     syntax: FieldSyntax,
     selection: Selection,
-    replace_null: bool,
     schemas: SchemaCache<Arc<Selected>>,
 }
 
-one_side!(ReplaceField, "ReplaceField");
+one_side!(ReplaceField, "ReplaceField", replacing_nulls);
 
 impl ReplaceField {
     /// A transform of keys or values that keeps everything.
@@ -54,7 +53,6 @@ impl ReplaceField {
             place: Place::new(side),
             syntax: FieldSyntax::V1,
             selection: Selection::default(),
-            replace_null: true,
             schemas: SchemaCache::default(),
         }
     }
@@ -92,13 +90,6 @@ impl ReplaceField {
     pub fn rename(mut self, field: &str, name: &str) -> Result<Self> {
         self.selection.renames.rename(&FieldPath::new(field, self.syntax)?, name);
         Ok(self)
-    }
-
-    /// Whether a null becomes the field's default.
-    #[must_use]
-    pub fn replace_null_with_default(mut self, replace: bool) -> Self {
-        self.replace_null = replace;
-        self
     }
 
     pub(crate) fn from_properties(
@@ -144,7 +135,7 @@ impl OneSide for ReplaceField {
             }
             content => {
                 let row = content.require_struct(PURPOSE, &self.place.profile)?;
-                let replace_null = self.replace_null;
+                let replace_null = self.place.replace_null;
                 self.selected(row.schema())?.row(row, replace_null).map(Content::Struct)
             }
         }

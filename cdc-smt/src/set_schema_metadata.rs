@@ -38,11 +38,10 @@ pub struct SetSchemaMetadata {
     place: Place,
     name: Option<Arc<str>>,
     version: Option<i32>,
-    replace_null: bool,
     schemas: SchemaCache<Arc<Schema>>,
 }
 
-one_side!(SetSchemaMetadata, "SetSchemaMetadata");
+one_side!(SetSchemaMetadata, "SetSchemaMetadata", replacing_nulls);
 
 impl SetSchemaMetadata {
     /// A transform of keys or values that changes nothing yet.
@@ -51,7 +50,6 @@ impl SetSchemaMetadata {
             place: Place::new(side),
             name: None,
             version: None,
-            replace_null: true,
             schemas: SchemaCache::default(),
         }
     }
@@ -67,13 +65,6 @@ impl SetSchemaMetadata {
     #[must_use]
     pub fn schema_version(mut self, version: i32) -> Self {
         self.version = Some(version);
-        self
-    }
-
-    /// Whether a null becomes the field's default.
-    #[must_use]
-    pub fn replace_null_with_default(mut self, replace: bool) -> Self {
-        self.replace_null = replace;
         self
     }
 
@@ -129,7 +120,7 @@ impl OneSide for SetSchemaMetadata {
                 let has_default = |index: usize| {
                     row.schema().field(index).is_some_and(|f| f.value_type.default.is_some())
                 };
-                let replaces = self.replace_null
+                let replaces = self.place.replace_null
                     && row
                         .values()
                         .enumerate()

@@ -65,7 +65,6 @@ pub struct TimestampConverter {
     target: TimeForm,
     format: Option<SimpleDateFormat>,
     unit: TimeUnit,
-    replace_null: bool,
     schemas: SchemaCache<Arc<FieldEdits<Source>>>,
 }
 
@@ -76,7 +75,7 @@ struct Source {
     schema: ConnectSchema,
 }
 
-one_side!(TimestampConverter, "TimestampConverter");
+one_side!(TimestampConverter, "TimestampConverter", replacing_nulls);
 
 impl TimestampConverter {
     /// Converts whole keys or values. The format may be empty where no texts come or go.
@@ -107,7 +106,6 @@ impl TimestampConverter {
             target,
             format,
             unit: TimeUnit::Milli,
-            replace_null: true,
             schemas: SchemaCache::default(),
         })
     }
@@ -142,13 +140,6 @@ impl TimestampConverter {
     #[must_use]
     pub fn unix_precision(mut self, unit: TimeUnit) -> Self {
         self.unit = unit;
-        self
-    }
-
-    /// Whether a null becomes the field's default.
-    #[must_use]
-    pub fn replace_null_with_default(mut self, replace: bool) -> Self {
-        self.replace_null = replace;
         self
     }
 
@@ -339,7 +330,7 @@ impl OneSide for TimestampConverter {
                     let target = self.target_type(value_type.optional);
                     let value = match &content {
                         Content::Typed(value_type, value) => {
-                            or_default(value.clone(), value_type, self.replace_null)
+                            or_default(value.clone(), value_type, self.place.replace_null)
                         }
                         _ => Value::Null,
                     };
@@ -358,7 +349,7 @@ impl OneSide for TimestampConverter {
             content => {
                 let row = content.require_struct(PURPOSE, &self.place.profile)?;
                 let edits = self.edits(row.schema())?;
-                let row = edits.row(row, self.replace_null, &mut |source, row, index| {
+                let row = edits.row(row, self.place.replace_null, &mut |source, row, index| {
                     self.convert_typed(source, &row.value(index).unwrap_or_default())
                 })?;
                 Ok(Content::Struct(row))
