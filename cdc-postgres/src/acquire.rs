@@ -66,7 +66,7 @@ pub(crate) async fn acquire(
         return Ok((Held { sql, survey, context, history, wal_sender_timeout, link }, None));
     }
     let mut told = false;
-    let patience_ends = options.slot_patience.map(|patience| Instant::now() + patience);
+    let patience_ends = options.settings.slot_patience.map(|patience| Instant::now() + patience);
     loop {
         if survey.slot.is_some() {
             check_held_slot(&survey, options, pipeline)?;
@@ -75,7 +75,8 @@ pub(crate) async fn acquire(
         let refused = match connected {
             Ok(mut link) => {
                 let (history, wal_sender_timeout) = identify(&mut link).await?;
-                let wal_sender_timeout = patience(wal_sender_timeout, options.status_interval);
+                let wal_sender_timeout =
+                    patience(wal_sender_timeout, options.settings.status_interval);
                 let process = link.cancel_key().map(|key| key.process_id);
                 if survey.slot.is_none() {
                     survey = with_identities(&sql, options, pipeline, survey).await?;
@@ -137,7 +138,7 @@ pub(crate) async fn acquire(
 
 /// How much of the log is read ahead.
 pub(crate) fn queue_bytes(context: &SourceContext, options: &Options) -> usize {
-    options.limits.queue_bytes.unwrap_or(context.limits.max_bytes)
+    options.settings.limits.queue_bytes.unwrap_or(context.limits.max_bytes)
 }
 
 /// Status updates are sent within a third of the server's patience: a shorter one makes them come as often as is wanted.
@@ -156,7 +157,7 @@ async fn with_identities(
     pipeline: &str,
     survey: Survey,
 ) -> Result<Survey, PostgresError> {
-    match identity::apply(sql, &options.identities, &survey.tables).await? {
+    match identity::apply(sql, &options.settings.identities, &survey.tables).await? {
         true => Survey::take(sql, options, pipeline).await,
         false => Ok(survey),
     }
@@ -169,8 +170,9 @@ pub(crate) async fn start(
     publications: &[&str],
     options: &Options,
 ) -> Result<crate::wire::copy_both::CopyBoth, ConnectError> {
-    let mut plugin = source_options(link.server_version(), publications, options.in_progress);
-    if let Some(origin) = options.origin {
+    let mut plugin =
+        source_options(link.server_version(), publications, options.settings.in_progress);
+    if let Some(origin) = options.settings.origin {
         plugin.push(("origin".to_owned(), origin.as_str().to_owned()));
     }
     link.start_replication(slot, Lsn::ZERO, &plugin).await

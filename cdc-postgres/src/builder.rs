@@ -11,12 +11,9 @@ use crate::error::PostgresError;
 use crate::identity::{IdentityRule, IdentityTables, ReplicaIdentity};
 use crate::name_pattern::{ColumnSet, NamePattern};
 use crate::names::{check_publication_name, check_slot_name};
-use crate::options::{
-    LimitOverrides, Options, OriginFilter, PublicationMode, SnapshotMode, SqlAccess,
-};
+use crate::options::{Options, OriginFilter, PublicationMode, Settings, SnapshotMode, SqlAccess};
 use crate::shape::{HashAlgorithm, HashVersion, KeyColumns, Mask, ShapeRules};
 use crate::source::PostgresSource;
-use crate::streamed::SpillOptions;
 use crate::table_filter::{NameLists, TableFilter};
 
 /// Builds a [`PostgresSource`]. Everything but the address has a default.
@@ -52,66 +49,14 @@ struct ColumnOptions {
     keys: Vec<(String, Vec<String>)>,
 }
 
-/// What needs no parsing, from the builder's methods and from properties alike.
-#[derive(Debug, Clone)]
+/// What needs no more parsing, from the builder's methods and from properties alike.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Given {
     pub(crate) lists: NameLists,
     pub(crate) shape: ShapeRules,
-    pub(crate) identities: Vec<IdentityRule>,
     pub(crate) statements: Vec<String>,
     pub(crate) query_timeout: Option<Duration>,
-    pub(crate) slot_name: Option<String>,
-    pub(crate) create_slot: bool,
-    pub(crate) adopt_slot: bool,
-    pub(crate) drop_slot_on_stop: bool,
-    pub(crate) failover_slot: bool,
-    pub(crate) origin: Option<OriginFilter>,
-    pub(crate) slot_patience: Option<Duration>,
-    pub(crate) publication_name: Option<String>,
-    pub(crate) publication_mode: PublicationMode,
-    pub(crate) via_root: bool,
-    pub(crate) publish: Option<String>,
-    pub(crate) snapshot: SnapshotMode,
-    pub(crate) in_progress: bool,
-    pub(crate) spill: SpillOptions,
-    pub(crate) snapshot_lock_timeout: Option<Duration>,
-    pub(crate) snapshot_fetch_size: Option<usize>,
-    pub(crate) status_interval: Option<Duration>,
-    pub(crate) limits: LimitOverrides,
-    pub(crate) transaction_markers: bool,
-    pub(crate) unique_keys: bool,
-}
-
-impl Default for Given {
-    fn default() -> Self {
-        Given {
-            lists: NameLists::default(),
-            shape: ShapeRules::default(),
-            identities: Vec::new(),
-            statements: Vec::new(),
-            query_timeout: None,
-            slot_name: None,
-            create_slot: true,
-            adopt_slot: false,
-            drop_slot_on_stop: false,
-            failover_slot: false,
-            origin: None,
-            slot_patience: None,
-            publication_name: None,
-            publication_mode: PublicationMode::Managed,
-            via_root: false,
-            publish: None,
-            snapshot: SnapshotMode::Initial,
-            in_progress: true,
-            spill: SpillOptions::default(),
-            snapshot_lock_timeout: None,
-            snapshot_fetch_size: None,
-            status_interval: None,
-            limits: LimitOverrides::default(),
-            transaction_markers: false,
-            unique_keys: false,
-        }
-    }
+    pub(crate) settings: Settings,
 }
 
 /// Where the database is: a URL, or a [`ConnectConfig`].
@@ -266,54 +211,54 @@ impl PostgresSourceBuilder {
     /// The replication slot's name: digits, lower-case letters and underscores, at most 63. The default is
     /// `cdc_<pipeline>_<database>`.
     pub fn slot_name(mut self, name: impl Into<String>) -> Self {
-        self.given.slot_name = Some(name.into());
+        self.given.settings.slot_name = Some(name.into());
         self
     }
 
     /// Whether the slot is made at the first start (the default). Without, it must be there, with the plugin `pgoutput`,
     /// and is taken over at the first start.
     pub fn create_slot(mut self, create: bool) -> Self {
-        self.given.create_slot = create;
+        self.given.settings.create_slot = create;
         self
     }
 
     /// Takes over a slot of this name that no offset speaks of: all tables are copied anew, and what the slot has kept is
     /// followed. The default is to refuse it.
     pub fn adopt_slot(mut self, adopt: bool) -> Self {
-        self.given.adopt_slot = adopt;
+        self.given.settings.adopt_slot = adopt;
         self
     }
 
     /// Drops the slot when the source is closed (`slot.drop.on.stop`): the server keeps no log for it then, and the next start
     /// makes a new slot and copies all rows again. For tests and for what runs once.
     pub fn drop_slot_on_stop(mut self, drop: bool) -> Self {
-        self.given.drop_slot_on_stop = drop;
+        self.given.settings.drop_slot_on_stop = drop;
         self
     }
 
     /// Makes a slot that is synchronised to standbys (`slot.failover`; PostgreSQL 17 and later).
     pub fn failover_slot(mut self, failover: bool) -> Self {
-        self.given.failover_slot = failover;
+        self.given.settings.failover_slot = failover;
         self
     }
 
     /// Which changes are wanted by where they were made first (`slot.stream.params=origin=...`; PostgreSQL 16 and later).
     pub fn origin(mut self, origin: OriginFilter) -> Self {
-        self.given.origin = Some(origin);
+        self.given.settings.origin = Some(origin);
         self
     }
 
     /// How long a slot that somebody else reads is waited for before that is an error. The default is as long as it takes: a
     /// second instance is a hot standby.
     pub fn slot_patience(mut self, patience: Duration) -> Self {
-        self.given.slot_patience = Some(patience);
+        self.given.settings.slot_patience = Some(patience);
         self
     }
 
     /// The publication's name; a second one for tables without a key or identity has `_append` behind it. The default is
     /// `cdc_<pipeline>_<database>`.
     pub fn publication_name(mut self, name: impl Into<String>) -> Self {
-        self.given.publication_name = Some(name.into());
+        self.given.settings.publication_name = Some(name.into());
         self
     }
 
@@ -329,14 +274,14 @@ impl PostgresSourceBuilder {
 
     /// Which publications are used and who makes them.
     pub fn publication_mode(mut self, mode: PublicationMode) -> Self {
-        self.given.publication_mode = mode;
+        self.given.settings.publication_mode = mode;
         self
     }
 
     /// Publishes partitioned tables as themselves rather than as their leaves (`publish.via.partition.root`; PostgreSQL 13 and
     /// later). A publication that is there already stays as it is.
     pub fn publish_via_partition_root(mut self, via_root: bool) -> Self {
-        self.given.via_root = via_root;
+        self.given.settings.via_root = via_root;
         self
     }
 
@@ -353,7 +298,7 @@ impl PostgresSourceBuilder {
 
     /// Whether rows that are there already are copied.
     pub fn snapshot(mut self, mode: SnapshotMode) -> Self {
-        self.given.snapshot = mode;
+        self.given.settings.snapshot = mode;
         self
     }
 
@@ -361,21 +306,21 @@ impl PostgresSourceBuilder {
     /// error, after which the copy is tried again.
     /// The default is as long as it takes.
     pub fn snapshot_lock_timeout(mut self, timeout: Duration) -> Self {
-        self.given.snapshot_lock_timeout = Some(timeout);
+        self.given.settings.snapshot_lock_timeout = Some(timeout);
         self
     }
 
     /// The most rows of a copy that are handed on at a time (`snapshot.fetch.size`). The default is the pipeline's limit for
     /// batches.
     pub fn snapshot_fetch_size(mut self, rows: usize) -> Self {
-        self.given.snapshot_fetch_size = Some(rows);
+        self.given.settings.snapshot_fetch_size = Some(rows.max(1));
         self
     }
 
     /// The longest time between two messages to the server that say how far the log is read and done
     /// (`status.update.interval.ms`). It is at most 10 s and a third of the server's `wal_sender_timeout` in any case.
     pub fn status_interval(mut self, interval: Duration) -> Self {
-        self.given.status_interval = Some(interval);
+        self.given.settings.status_interval = Some(interval);
         self
     }
 
@@ -385,7 +330,7 @@ impl PostgresSourceBuilder {
     /// [`TransactionNumbers`](cdc_core::connector::TransactionNumbers) numbers the events between them. So that it can
     /// after a restart inside a transaction, that transaction comes from its beginning again; sinks are spared what they have.
     pub fn transaction_markers(mut self, wanted: bool) -> Self {
-        self.given.transaction_markers = wanted;
+        self.given.settings.transaction_markers = wanted;
         self
     }
 
@@ -393,7 +338,7 @@ impl PostgresSourceBuilder {
     /// records; of several the one whose name comes first. The default is not: such a table has no key, as its rows may not
     /// be told apart by columns that are NULL.
     pub fn unique_keys(mut self, wanted: bool) -> Self {
-        self.given.unique_keys = wanted;
+        self.given.settings.unique_keys = wanted;
         self
     }
 
@@ -401,20 +346,20 @@ impl PostgresSourceBuilder {
     /// much faster with them. They are kept here until they are committed, in memory up to [`spill_above`](Self::spill_above)
     /// and then on disk. Without, the server keeps them.
     pub fn stream_in_progress(mut self, stream: bool) -> Self {
-        self.given.in_progress = stream;
+        self.given.settings.in_progress = stream;
         self
     }
 
     /// How many bytes of transactions in progress stay in memory. Default 8 MiB.
     pub fn spill_above(mut self, bytes: usize) -> Self {
-        self.given.spill.memory = bytes;
+        self.given.settings.spill.memory = bytes;
         self
     }
 
     /// The folder for what is beyond that; the system's folder for temporary files by default, which may be in memory itself.
     /// The files have no name there, so nothing is left of them whatever happens.
     pub fn spill_folder(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.given.spill.folder = folder.into();
+        self.given.settings.spill.folder = folder.into();
         self
     }
 
@@ -445,6 +390,7 @@ impl PostgresSourceBuilder {
         for (tables, identity) in self.identities {
             let pattern = NamePattern::table(&tables).map_err(setting("replica_identity"))?;
             given
+                .settings
                 .identities
                 .push(IdentityRule { tables: IdentityTables::Pattern(pattern), identity });
         }
@@ -458,27 +404,7 @@ impl PostgresSourceBuilder {
             },
             filter,
             shape: Arc::new(given.shape),
-            slot_name: given.slot_name,
-            create_slot: given.create_slot,
-            adopt_slot: given.adopt_slot,
-            drop_slot_on_stop: given.drop_slot_on_stop,
-            failover_slot: given.failover_slot,
-            origin: given.origin,
-            slot_patience: given.slot_patience,
-            publication_name: given.publication_name,
-            publication_mode: given.publication_mode,
-            via_root: given.via_root,
-            publish: given.publish,
-            identities: given.identities,
-            snapshot: given.snapshot,
-            in_progress: given.in_progress,
-            spill: given.spill,
-            snapshot_lock_timeout: given.snapshot_lock_timeout,
-            snapshot_fetch_size: given.snapshot_fetch_size.map(|rows| rows.max(1)),
-            status_interval: given.status_interval,
-            limits: given.limits,
-            transaction_markers: given.transaction_markers,
-            unique_keys: given.unique_keys,
+            settings: given.settings,
         })
     }
 }
@@ -531,18 +457,18 @@ impl ColumnOptions {
 }
 
 fn check_names(given: &Given) -> Result<(), PostgresError> {
-    if let Some(name) = &given.slot_name {
+    if let Some(name) = &given.settings.slot_name {
         check_slot_name(name).map_err(setting("slot_name"))?;
     }
-    if let Some(name) = &given.publication_name {
-        check_publication_name(name, given.publication_mode == PublicationMode::Managed)
+    if let Some(name) = &given.settings.publication_name {
+        check_publication_name(name, given.settings.publication_mode == PublicationMode::Managed)
             .map_err(setting("publication_name"))?;
-    } else if given.publication_mode == PublicationMode::Existing {
+    } else if given.settings.publication_mode == PublicationMode::Existing {
         return Err(setting("create_publication")(
             "false needs the name of the publication to use; add .publication_name(..)".to_owned(),
         ));
     }
-    if !given.create_slot && given.slot_name.is_none() {
+    if !given.settings.create_slot && given.settings.slot_name.is_none() {
         return Err(setting("create_slot")(
             "false needs the name of the slot to use; add .slot_name(..)".to_owned(),
         ));

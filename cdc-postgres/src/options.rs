@@ -84,6 +84,12 @@ pub(crate) struct Options {
     pub(crate) sql: SqlAccess,
     pub(crate) filter: TableFilter,
     pub(crate) shape: Arc<ShapeRules>,
+    pub(crate) settings: Settings,
+}
+
+/// What is used as it was given.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
     pub(crate) slot_name: Option<String>,
     pub(crate) create_slot: bool,
     pub(crate) adopt_slot: bool,
@@ -113,6 +119,34 @@ pub(crate) struct Options {
     pub(crate) unique_keys: bool,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            slot_name: None,
+            create_slot: true,
+            adopt_slot: false,
+            drop_slot_on_stop: false,
+            failover_slot: false,
+            origin: None,
+            slot_patience: None,
+            publication_name: None,
+            publication_mode: PublicationMode::Managed,
+            via_root: false,
+            publish: None,
+            identities: Vec::new(),
+            snapshot: SnapshotMode::Initial,
+            in_progress: true,
+            spill: SpillOptions::default(),
+            snapshot_lock_timeout: None,
+            snapshot_fetch_size: None,
+            status_interval: None,
+            limits: LimitOverrides::default(),
+            transaction_markers: false,
+            unique_keys: false,
+        }
+    }
+}
+
 /// Bounds of batches that go before those of the pipeline.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct LimitOverrides {
@@ -140,12 +174,16 @@ impl LimitOverrides {
 impl Options {
     /// The slot's name in this pipeline.
     pub(crate) fn slot_name(&self, pipeline: &str) -> String {
-        self.slot_name.clone().unwrap_or_else(|| default_name(pipeline, self.sql.config.database()))
+        self.settings
+            .slot_name
+            .clone()
+            .unwrap_or_else(|| default_name(pipeline, self.sql.config.database()))
     }
 
     /// The publication's name in this pipeline.
     pub(crate) fn publication_name(&self, pipeline: &str) -> String {
-        self.publication_name
+        self.settings
+            .publication_name
             .clone()
             .unwrap_or_else(|| default_name(pipeline, self.sql.config.database()))
     }
@@ -153,7 +191,7 @@ impl Options {
     /// The publications that are read.
     pub(crate) fn publications(&self, pipeline: &str) -> Vec<String> {
         let name = self.publication_name(pipeline);
-        if self.publication_mode == PublicationMode::Managed {
+        if self.settings.publication_mode == PublicationMode::Managed {
             let append = append_publication(&name);
             vec![name, append]
         } else {
@@ -163,16 +201,16 @@ impl Options {
 
     /// Whether changes follow the copy.
     pub(crate) fn streams(&self) -> bool {
-        self.snapshot != SnapshotMode::InitialOnly
+        self.settings.snapshot != SnapshotMode::InitialOnly
     }
 
     /// Whether rows are copied.
     pub(crate) fn copies(&self) -> bool {
-        self.snapshot != SnapshotMode::NoData
+        self.settings.snapshot != SnapshotMode::NoData
     }
 
     /// Whether a publication that is not there is made.
     pub(crate) fn makes_publication(&self) -> bool {
-        self.publication_mode != PublicationMode::Existing
+        self.settings.publication_mode != PublicationMode::Existing
     }
 }

@@ -138,12 +138,12 @@ impl Check<'_> {
         let options = self.options;
         for (is_set, least, option) in [
             (
-                options.via_root && options.makes_publication(),
+                options.settings.via_root && options.makes_publication(),
                 13,
                 ".publish_via_partition_root(true)",
             ),
-            (options.origin.is_some(), 16, ".origin(..)"),
-            (options.failover_slot && self.slot.is_none(), 17, ".failover_slot(true)"),
+            (options.settings.origin.is_some(), 16, ".origin(..)"),
+            (options.settings.failover_slot && self.slot.is_none(), 17, ".failover_slot(true)"),
         ] {
             if is_set && self.server.version < least * 10_000 {
                 unmet.push(Prerequisite::new(
@@ -160,7 +160,7 @@ impl Check<'_> {
     fn slot(&self, unmet: &mut Vec<Prerequisite>) {
         let name = self.slot_name;
         match self.slot {
-            None if !self.options.create_slot => unmet.push(Prerequisite::new(
+            None if !self.options.settings.create_slot => unmet.push(Prerequisite::new(
                 format!("replication slot {name:?} does not exist, and .create_slot(false) is set"),
                 format!("run SELECT pg_create_logical_replication_slot('{name}', 'pgoutput')"),
             )),
@@ -188,7 +188,7 @@ impl Check<'_> {
 
     fn publications(&self, unmet: &mut Vec<Prerequisite>) {
         let name = self.publication_name;
-        let mode = self.options.publication_mode;
+        let mode = self.options.settings.publication_mode;
         if mode == PublicationMode::Existing {
             if self.publications.is_empty() {
                 unmet.push(Prerequisite::new(
@@ -298,7 +298,7 @@ impl Check<'_> {
 
     fn statements_of_administrator(&self, name: &str) -> String {
         let first = format!("CREATE PUBLICATION {} FOR TABLE ...", quote(name));
-        match self.options.publication_mode {
+        match self.options.settings.publication_mode {
             PublicationMode::Managed => {
                 format!("{first} and CREATE PUBLICATION {} ...", quote(&append_publication(name)))
             }

@@ -37,12 +37,12 @@ impl SinglePublication {
             Some(_) => members(client, name).await?.into_iter().collect(),
             None => BTreeSet::new(),
         };
-        let wanted: BTreeSet<TableId> = match options.publication_mode {
+        let wanted: BTreeSet<TableId> = match options.settings.publication_mode {
             PublicationMode::Filtered => tables.iter().map(|table| table.id.clone()).collect(),
             _ => BTreeSet::new(),
         };
         let statement = statement(options, name, existing.as_ref(), &now, &wanted);
-        let published = match options.publication_mode {
+        let published = match options.settings.publication_mode {
             PublicationMode::AllTables => existing.is_none(),
             mode => mode == PublicationMode::Filtered,
         };
@@ -108,22 +108,22 @@ fn statement(
     };
     let name = quote(name);
     if let Some(existing) = existing {
-        let alters = options.publication_mode == PublicationMode::Filtered
+        let alters = options.settings.publication_mode == PublicationMode::Filtered
             && !existing.all_tables
             && now != wanted;
         return alters.then(|| format!("ALTER PUBLICATION {name} SET TABLE {}", list()));
     }
-    let of = match options.publication_mode {
+    let of = match options.settings.publication_mode {
         PublicationMode::AllTables => " FOR ALL TABLES".to_owned(),
         PublicationMode::Filtered => format!(" FOR TABLE {}", list()),
         PublicationMode::NoTables => String::new(),
         PublicationMode::Managed | PublicationMode::Existing => return None,
     };
     let mut with = Vec::new();
-    if options.via_root {
+    if options.settings.via_root {
         with.push("publish_via_partition_root = true".to_owned());
     }
-    if let Some(publish) = &options.publish {
+    if let Some(publish) = &options.settings.publish {
         with.push(format!("publish = '{publish}'"));
     }
     let with = match with.is_empty() {
@@ -168,8 +168,8 @@ mod tests {
     #[test]
     fn its_options_are_said_when_it_is_made() {
         let mut options = options(PublicationMode::AllTables);
-        options.via_root = true;
-        options.publish = Some("insert, update".into());
+        options.settings.via_root = true;
+        options.settings.publish = Some("insert, update".into());
         assert_eq!(
             statement(&options, "p", None, &set(&[]), &set(&[])).unwrap(),
             "CREATE PUBLICATION \"p\" FOR ALL TABLES WITH (publish_via_partition_root = true, publish = 'insert, update')"

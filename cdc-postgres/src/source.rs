@@ -103,7 +103,7 @@ impl PostgresSource {
     pub async fn remove(&self, pipeline: &str) -> Result<()> {
         let sql = catalog::connect(&self.options.sql).await?;
         let name = self.options.slot_name(pipeline);
-        let found = slot::find(&sql, &name).await?.filter(|_| self.options.create_slot);
+        let found = slot::find(&sql, &name).await?.filter(|_| self.options.settings.create_slot);
         if let Some(found) = found {
             if let Some(reason) = found.unusable(self.options.sql.config.database()) {
                 return Err(Error::configuration(format!(
@@ -114,7 +114,7 @@ impl PostgresSource {
             slot::drop(&sql, &name).await?;
         }
         // One publication may serve others too.
-        if self.options.publication_mode == PublicationMode::Managed {
+        if self.options.settings.publication_mode == PublicationMode::Managed {
             publication::drop_both(&sql, &self.options.publication_name(pipeline)).await?;
         }
         Ok(())
@@ -180,7 +180,9 @@ impl PostgresSource {
                     Begin::MakeSlot { intent_saved: false, emptied: false },
                     fresh(Phase::Intent, Lsn::ZERO),
                 )),
-                Some(start) if self.options.adopt_slot || !self.options.create_slot => {
+                Some(start)
+                    if self.options.settings.adopt_slot || !self.options.settings.create_slot =>
+                {
                     Ok(from_slot(start))
                 }
                 Some(_) => Err(PostgresError::SlotNotOurs { slot: slot_name }),
@@ -196,7 +198,7 @@ impl PostgresSource {
             return Err(PostgresError::OtherSlot { slot: slot_name, offset: resume.slot.clone() });
         }
         let Some(start) = confirmed else {
-            if resume.phase == Phase::Streaming && !self.options.drop_slot_on_stop {
+            if resume.phase == Phase::Streaming && !self.options.settings.drop_slot_on_stop {
                 return Err(PostgresError::SlotMissing { slot: slot_name, position: resume.end });
             }
             if resume.phase == Phase::Streaming {
@@ -246,7 +248,7 @@ impl PostgresSource {
         let mut position = resume.clone();
         position.timeline = held.history.current();
         // Every start copies again, but for one that goes on after a lost connection.
-        let again = self.options.snapshot == SnapshotMode::Always
+        let again = self.options.settings.snapshot == SnapshotMode::Always
             && (self.copies_wanted == 0 || position.copies < self.copies_wanted);
         Ok((Begin::Follow { again }, position))
     }
@@ -371,7 +373,7 @@ impl Source for PostgresSource {
             if let Some(slot) = &self.slot {
                 let sql = catalog::connect(&self.options.sql).await?;
                 wait_until_free(&sql, slot, None).await?;
-                if self.options.drop_slot_on_stop {
+                if self.options.settings.drop_slot_on_stop {
                     slot::drop(&sql, slot).await?;
                 }
             }

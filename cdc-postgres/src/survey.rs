@@ -47,10 +47,11 @@ impl Survey {
         let all = tables(client).await?;
         let selected = select(&all, options);
         let selected_count = selected.len();
-        let mode = if options.streams() { Some(options.publication_mode) } else { None };
+        let mode = if options.streams() { Some(options.settings.publication_mode) } else { None };
         let plan = match mode {
             Some(PublicationMode::Managed) => Some(
-                PublicationPlan::survey(client, &publication, options.via_root, &selected).await?,
+                PublicationPlan::survey(client, &publication, options.settings.via_root, &selected)
+                    .await?,
             ),
             _ => None,
         };
@@ -108,7 +109,7 @@ impl Survey {
             publications: &publications,
             to_publish: &to_publish,
             filtered_is_empty: selected_count == 0
-                && options.publication_mode == PublicationMode::Filtered,
+                && options.settings.publication_mode == PublicationMode::Filtered,
             to_read: &to_read,
             missing_tables: options.filter.missing(all.iter().map(|table| &table.id)).collect(),
             impossible_tables: all
@@ -174,7 +175,7 @@ impl Survey {
 
 /// The tables that a publication of ours is to hold by name: partitioned ones by their leaves, or as themselves.
 fn select(all: &[Table], options: &Options) -> Vec<Table> {
-    let is_part = |table: &Table| match options.via_root {
+    let is_part = |table: &Table| match options.settings.via_root {
         true => table.kind.left_out().is_none() && table.ancestors.is_empty(),
         false => table.kind == TableKind::Ordinary,
     };

@@ -214,9 +214,14 @@ impl Worker {
         let slot_name = self.slot_name();
         let Link::Idle(link) = &mut self.held.link else { return Err(PostgresError::Stopped) };
         let progress = &self.held.context.progress;
-        let NewSlot { start, snapshot } =
-            slot::create(link, &self.held.sql, &slot_name, self.options.failover_slot, progress)
-                .await?;
+        let NewSlot { start, snapshot } = slot::create(
+            link,
+            &self.held.sql,
+            &slot_name,
+            self.options.settings.failover_slot,
+            progress,
+        )
+        .await?;
         self.position.phase = Phase::Snapshot;
         self.position.end = start;
         self.save_now().await?;
@@ -330,7 +335,7 @@ impl Worker {
         let publication = self.options.publication_name(self.pipeline());
         let Survey { tables: followed, plan, publications, .. } = &self.held.survey;
         let published_before = if plan.is_some() {
-            let via_root = self.options.via_root;
+            let via_root = self.options.settings.via_root;
             let plan =
                 PublicationPlan::survey(&self.held.sql, &publication, via_root, followed).await?;
             plan.apply(&self.held.sql).await?;

@@ -89,9 +89,9 @@ fn split_statements(text: &str) -> Vec<String> {
 
 /// Bounds of batches and queues.
 fn read_limits(properties: &Properties, given: &mut Given) -> Result<()> {
-    given.limits.max_events = count(properties, "max.batch.size", 1)?;
+    given.settings.limits.max_events = count(properties, "max.batch.size", 1)?;
     let bytes = properties.optional_i64("max.queue.size.in.bytes")?.unwrap_or(0);
-    given.limits.queue_bytes =
+    given.settings.limits.queue_bytes =
         usize::try_from(bytes).map(|bytes| Some(bytes).filter(|bytes| *bytes > 0)).map_err(
             |_| invalid("max.queue.size.in.bytes", &bytes.to_string(), "Value must be at least 0"),
         )?;
@@ -100,11 +100,11 @@ fn read_limits(properties: &Properties, given: &mut Given) -> Result<()> {
         if interval.is_zero() {
             return Err(invalid("poll.interval.ms", "0", "Value must be at least 1"));
         }
-        given.limits.max_delay = Some(interval);
+        given.settings.limits.max_delay = Some(interval);
     }
     if properties.get("status.update.interval.ms").is_some() {
         let interval = properties.millis("status.update.interval.ms", 10_000)?;
-        given.status_interval = Some(interval.max(Duration::from_millis(1)));
+        given.settings.status_interval = Some(interval.max(Duration::from_millis(1)));
     }
     Ok(())
 }

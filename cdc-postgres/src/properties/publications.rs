@@ -12,19 +12,19 @@ use crate::options::PublicationMode;
 pub(super) fn read(properties: &Properties, given: &mut Given) -> Result<()> {
     let name = properties.string("publication.name", "dbz_publication");
     check_publication_name(&name, false).map_err(|why| invalid("publication.name", &name, why))?;
-    given.publication_name = Some(name);
+    given.settings.publication_name = Some(name);
     let modes = ["all_tables", "disabled", "filtered", "no_tables"];
-    given.publication_mode =
+    given.settings.publication_mode =
         match properties.one_of("publication.autocreate.mode", &modes, "all_tables")? {
             "disabled" => PublicationMode::Existing,
             "filtered" => PublicationMode::Filtered,
             "no_tables" => PublicationMode::NoTables,
             _ => PublicationMode::AllTables,
         };
-    given.via_root = properties.bool("publish.via.partition.root", false)?;
-    given.publish = published(properties);
+    given.settings.via_root = properties.bool("publish.via.partition.root", false)?;
+    given.settings.publish = published(properties);
     if let Some(values) = text(properties, "replica.identity.autoset.values") {
-        given.identities = identities(values)?;
+        given.settings.identities = identities(values)?;
     }
     Ok(())
 }

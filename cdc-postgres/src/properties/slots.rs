@@ -14,16 +14,16 @@ pub(super) fn read(properties: &Properties, given: &mut Given) -> Result<()> {
     properties.accept_only("plugin.name", &["pgoutput"], plugin)?;
     let name = properties.string("slot.name", "debezium");
     check_slot_name(&name).map_err(|why| invalid("slot.name", &name, why))?;
-    given.slot_name = Some(name);
-    given.drop_slot_on_stop = properties.bool("slot.drop.on.stop", false)?;
-    given.failover_slot = properties.bool("slot.failover", false)?;
-    given.adopt_slot = properties.bool("cdc.slot.adopt", false)?;
+    given.settings.slot_name = Some(name);
+    given.settings.drop_slot_on_stop = properties.bool("slot.drop.on.stop", false)?;
+    given.settings.failover_slot = properties.bool("slot.failover", false)?;
+    given.settings.adopt_slot = properties.bool("cdc.slot.adopt", false)?;
     if let Some(parameters) = text(properties, "slot.stream.params") {
-        given.origin = origin(parameters)?;
+        given.settings.origin = origin(parameters)?;
     }
-    given.slot_patience = patience(properties)?;
-    given.transaction_markers = properties.bool("provide.transaction.metadata", false)?;
-    given.unique_keys = true;
+    given.settings.slot_patience = patience(properties)?;
+    given.settings.transaction_markers = properties.bool("provide.transaction.metadata", false)?;
+    given.settings.unique_keys = true;
     let saved = "the server is told what is saved, and nothing else";
     properties.accept_only("lsn.flush.mode", &["connector"], saved)?;
     properties.accept_only("flush.lsn.source", &["true"], saved)?;

@@ -10,7 +10,7 @@ use crate::builder::Given;
 use crate::options::SnapshotMode;
 
 pub(super) fn read(properties: &Properties, given: &mut Given) -> Result<()> {
-    given.snapshot = mode(properties)?;
+    given.settings.snapshot = mode(properties)?;
     let why = "rows are read in one REPEATABLE READ transaction; a weaker one would show half of a transaction";
     let levels = ["serializable", "repeatable_read"];
     properties.accept_only("snapshot.isolation.mode", &levels, why)?;
@@ -20,9 +20,10 @@ pub(super) fn read(properties: &Properties, given: &mut Given) -> Result<()> {
         .is_some_and(|mode| mode.eq_ignore_ascii_case("shared"));
     let timeout = properties.millis("snapshot.lock.timeout.ms", 10_000)?;
     if is_shared || properties.get("snapshot.lock.timeout.ms").is_some() {
-        given.snapshot_lock_timeout = Some(timeout).filter(|timeout| *timeout > Duration::ZERO);
+        given.settings.snapshot_lock_timeout =
+            Some(timeout).filter(|timeout| *timeout > Duration::ZERO);
     }
-    given.snapshot_fetch_size = count(properties, "snapshot.fetch.size", 1)?;
+    given.settings.snapshot_fetch_size = count(properties, "snapshot.fetch.size", 1)?;
     properties.accept_only("snapshot.max.threads", &["1"], "a copy has one connection")
 }
 

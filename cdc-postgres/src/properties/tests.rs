@@ -29,10 +29,12 @@ fn the_defaults_are_debeziums() {
     let options = options(&[]);
     assert_eq!(options.slot_name("any"), "debezium");
     assert_eq!(options.publications("any"), ["dbz_publication"]);
-    assert_eq!(options.publication_mode, PublicationMode::AllTables);
-    assert_eq!(options.snapshot, SnapshotMode::Initial);
+    assert_eq!(options.settings.publication_mode, PublicationMode::AllTables);
+    assert_eq!(options.settings.snapshot, SnapshotMode::Initial);
     assert_eq!(options.sql.config.to_string(), "postgres://app@db:5432/shop");
-    assert!(options.shape.is_empty() && options.create_slot && !options.adopt_slot);
+    assert!(
+        options.shape.is_empty() && options.settings.create_slot && !options.settings.adopt_slot
+    );
 }
 
 #[test]
@@ -150,13 +152,13 @@ fn options_become_what_the_builder_has_for_them() {
         ("max.batch.size", "100"),
         ("database.query.timeout.ms", "0"),
     ]);
-    assert_eq!(options.snapshot, SnapshotMode::Always);
-    assert_eq!(options.origin, Some(OriginFilter::None));
-    assert_eq!(options.slot_patience.map(|patience| patience.as_secs()), Some(6));
-    assert_eq!(options.snapshot_lock_timeout.map(|timeout| timeout.as_secs()), Some(10));
-    assert_eq!(options.publication_mode, PublicationMode::NoTables);
-    assert!(options.via_root && options.adopt_slot);
-    assert_eq!(options.limits.max_events, Some(100));
+    assert_eq!(options.settings.snapshot, SnapshotMode::Always);
+    assert_eq!(options.settings.origin, Some(OriginFilter::None));
+    assert_eq!(options.settings.slot_patience.map(|patience| patience.as_secs()), Some(6));
+    assert_eq!(options.settings.snapshot_lock_timeout.map(|timeout| timeout.as_secs()), Some(10));
+    assert_eq!(options.settings.publication_mode, PublicationMode::NoTables);
+    assert!(options.settings.via_root && options.settings.adopt_slot);
+    assert_eq!(options.settings.limits.max_events, Some(100));
     assert_eq!(options.sql.query_timeout, None);
 }
 

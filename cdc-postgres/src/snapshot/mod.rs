@@ -124,7 +124,7 @@ async fn lock(
         return Ok(());
     }
     // However long the statement may wait is said apart, and rows are read for as long as it takes.
-    let timeout = options.snapshot_lock_timeout;
+    let timeout = options.settings.snapshot_lock_timeout;
     client
         .batch_execute(&format!(
             "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {}",
@@ -242,7 +242,7 @@ async fn describe(
     let Some(catalog) = columns::columns(client, table.oid).await? else {
         return Err(PostgresError::TableRewritten { table: table.id.clone() });
     };
-    let catalog = catalog.with_unique(options.unique_keys);
+    let catalog = catalog.with_unique(options.settings.unique_keys);
     // Before PostgreSQL 18 no generated column is published, though the catalog lists it among the columns.
     let generated = client.server_version() >= 180_000 && table.columns.is_some();
     let is_published = |column: &&columns::CatalogColumn| {

@@ -51,11 +51,11 @@ impl Worker {
         let position = self.position.clone();
         let decoder = Decoder::new(database, position, relations)
             .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })?
-            .with_markers(self.options.transaction_markers);
+            .with_markers(self.options.settings.transaction_markers);
         let mut state = Following {
             decoder,
-            batch: BatchBuilder::new(self.options.limits.apply(self.held.context.limits)),
-            streamed: Streamed::new(self.options.spill.clone()),
+            batch: BatchBuilder::new(self.options.settings.limits.apply(self.held.context.limits)),
+            streamed: Streamed::new(self.options.settings.spill.clone()),
             types: TypeCatalog::default(),
             sent: self.position.point(),
             looked_at: None,
@@ -245,7 +245,7 @@ impl Worker {
         let sql = &self.held.sql;
         state.types.load(sql, message.columns.iter().map(|column| column.type_id)).await?;
         let catalog = columns::columns(sql, message.id).await?.unwrap_or_default();
-        let catalog = catalog.with_unique(self.options.unique_keys);
+        let catalog = catalog.with_unique(self.options.settings.unique_keys);
         let id = TableId::new(message.namespace.as_str(), message.name.as_str());
         let wanted = self.held.survey.wants(&self.options, &id);
         // A Relation has no position of its own.

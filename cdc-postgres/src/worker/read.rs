@@ -88,8 +88,8 @@ impl Worker {
     }
 
     fn read_limits(&self) -> BatchLimits {
-        let mut limits = self.options.limits.apply(self.held.context.limits);
-        if let Some(rows) = self.options.snapshot_fetch_size {
+        let mut limits = self.options.settings.limits.apply(self.held.context.limits);
+        if let Some(rows) = self.options.settings.snapshot_fetch_size {
             limits.max_events = limits.max_events.min(rows);
         }
         limits
