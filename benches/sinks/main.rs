@@ -10,7 +10,7 @@ mod sqlite;
 use std::sync::Arc;
 
 use cdc_benches::items::{Hits, Items, Mix, NEWEST};
-use cdc_core::{Batch, BatchLimits, ChangeEvent};
+use cdc_core::{Batch, BatchLimits, ChangeEvent, Sink};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -92,6 +92,23 @@ impl Batches {
         self.number += 1;
         Ok(Batch::new(events, format!("{{\"lsn\":{}}}", self.number).parse()?))
     }
+}
+
+/// A sink that has the table and the rows that are there before anything is measured.
+pub(crate) async fn filled<S: Sink>(
+    mut sink: S,
+    items: &Items,
+    before: &[Arc<Batch>],
+) -> Result<S> {
+    sink.open().await?;
+    let table = Batch::new(vec![items.announcement()], "{\"lsn\":0}".parse()?);
+    let transactional = sink.transactional().ok_or("transactional")?;
+    transactional.load("bench").await?;
+    transactional.commit(Arc::new(table)).await?;
+    for batch in before {
+        transactional.commit(Arc::clone(batch)).await?;
+    }
+    Ok(sink)
 }
 
 fn main() -> Result<()> {

@@ -13,7 +13,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type};
 use tokio_postgres::{Client, NoTls, Statement};
 
 use crate::meter::Meter;
-use crate::{Batches, Result};
+use crate::{Batches, Result, filled};
 
 const UPSERT: &str = "INSERT INTO \"public\".\"items\" (\"id\", \"customer\", \"amount\", \"status\", \"email\", \"active\", \"created_at\", \"note\") \
      OVERRIDING SYSTEM VALUE SELECT u.p1, u.p2, u.p3, u.p4, u.p5, u.p6, u.p7, u.p8 \
@@ -173,19 +173,6 @@ impl Alone {
     }
 }
 
-async fn sink(url: &str, items: &Items, before: &[Arc<Batch>]) -> Result<PostgresSink> {
-    let mut sink = PostgresSink::builder(url).build()?;
-    sink.open().await?;
-    let table = Batch::new(vec![items.announcement()], "{\"lsn\":0}".parse()?);
-    let transactional = sink.transactional().ok_or("transactional")?;
-    transactional.load("bench").await?;
-    transactional.commit(Arc::new(table)).await?;
-    for batch in before {
-        transactional.commit(Arc::clone(batch)).await?;
-    }
-    Ok(sink)
-}
-
 pub(crate) async fn run(hits: Hits, changes: usize) -> Result<()> {
     let items = Items::new()?;
     let mut batches = Batches::new(&items, hits, changes);
@@ -197,7 +184,8 @@ pub(crate) async fn run(hits: Hits, changes: usize) -> Result<()> {
     let mut sinks = Vec::new();
     for name in ["by_sink", "alone"] {
         client.batch_execute(&format!("CREATE DATABASE {name}")).await?;
-        sinks.push(sink(&server.url(name), &items, &before).await?);
+        let sink = PostgresSink::builder(server.url(name)).build()?;
+        sinks.push(filled(sink, &items, &before).await?);
     }
     drop(before);
     let mut alone = Alone::connect(&server.url("alone")).await?;

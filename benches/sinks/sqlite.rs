@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use cdc_benches::items::{Hits, Items};
 use cdc_core::fold::{Folder, Step, Write};
-use cdc_core::{Batch, ChangeEvent, Operation, Row, Sink, ValueRef};
+use cdc_core::{Batch, Operation, Row, Sink, ValueRef};
 use cdc_sinks::SqliteSink;
 use rusqlite::Connection;
 
 use crate::meter::Meter;
-use crate::{Batches, Result};
+use crate::{Batches, Result, filled};
 
 const UPSERT: &str = "INSERT INTO \"items\" (\"id\", \"customer\", \"amount\", \"status\", \"email\", \"active\", \"created_at\", \"note\") \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (\"id\") DO UPDATE SET \"customer\" = excluded.\"customer\", \
@@ -151,19 +151,6 @@ fn transaction(
     Ok(())
 }
 
-async fn sink(path: &Path, announcement: ChangeEvent, before: &[Arc<Batch>]) -> Result<SqliteSink> {
-    let mut sink = SqliteSink::open(path)?;
-    sink.open().await?;
-    let table = Batch::new(vec![announcement], "{\"lsn\":0}".parse()?);
-    let transactional = sink.transactional().ok_or("transactional")?;
-    transactional.load("bench").await?;
-    transactional.commit(Arc::new(table)).await?;
-    for batch in before {
-        transactional.commit(Arc::clone(batch)).await?;
-    }
-    Ok(sink)
-}
-
 pub(crate) async fn run(hits: Hits, changes: usize) -> Result<()> {
     let items = Items::new()?;
     let mut batches = Batches::new(&items, hits, changes);
@@ -172,7 +159,7 @@ pub(crate) async fn run(hits: Hits, changes: usize) -> Result<()> {
     let path = |name: &str| folder.path().join(name);
     let mut sinks = Vec::new();
     for name in ["sink.db", "folded.db", "one.db"] {
-        sinks.push(sink(&path(name), items.announcement(), &before).await?);
+        sinks.push(filled(SqliteSink::open(path(name))?, &items, &before).await?);
     }
     drop(before);
     let mut written = sinks.remove(0);
