@@ -12,3 +12,7 @@ mod reader;
 pub(crate) mod readers;
 mod select;
 pub(crate) mod visible;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;
