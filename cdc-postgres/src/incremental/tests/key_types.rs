@@ -1,6 +1,9 @@
 //! Every type that a key can have bounds chunks rightly: each row is read once, in the database's order.
 
-use cdc_core::value::ValueRef;
+use std::cmp::Ordering;
+
+use cdc_core::ValueRef;
+use cdc_core::snapshot::Key;
 
 use super::*;
 
@@ -97,7 +100,7 @@ const KEYS: &[KeyType] = &[
     key(
         "timestamp",
         "timestamp",
-        "SELECT '2000-01-01'::timestamp + v * interval '1000 days 00:00:00.000001' FROM generate_series(-40, 40) v UNION SELECT unnest('{infinity,-infinity,4714-11-24 00:00:00 BC,0001-12-31 23:59:59.999999 BC,294276-12-31 23:59:59.999999}'::timestamp[])",
+        "SELECT '2000-01-01'::timestamp + v * interval '1000 days 00:00:00.000001' FROM generate_series(-40, 40) v UNION SELECT unnest('{infinity,-infinity,4714-11-24 00:00:00 BC,0001-12-31 23:59:59.999999 BC,294246-12-31 23:59:59.999999}'::timestamp[])",
     ),
     key(
         "timestamp(0)",
@@ -107,7 +110,7 @@ const KEYS: &[KeyType] = &[
     key(
         "timestamptz",
         "timestamptz",
-        "SELECT '2000-01-01'::timestamptz + v * interval '1 hour 00:00:00.5' FROM generate_series(-40, 40) v UNION SELECT unnest('{infinity,-infinity,0001-12-31 23:59:59.999999+00 BC}'::timestamptz[])",
+        "SELECT '2000-01-01'::timestamptz + v * interval '01:00:00.5' FROM generate_series(-40, 40) v UNION SELECT unnest('{infinity,-infinity,0001-12-31 23:59:59.999999+00 BC}'::timestamptz[])",
     ),
     key(
         "time",
@@ -128,7 +131,7 @@ const KEYS: &[KeyType] = &[
     key(
         "varying bits",
         "bit varying",
-        "SELECT left(v::bit(6)::text, 1 + v % 6)::bit varying FROM generate_series(0, 63) v",
+        "SELECT DISTINCT left(v::bit(6)::text, 1 + v % 6)::bit varying FROM generate_series(0, 63) v",
     ),
     key("enum", "mood", "SELECT unnest(enum_range(NULL::mood))"),
     key("domain", "short", "SELECT v FROM unnest('{a,b,c,d,e,f,g,h,A,B,it''s}'::text[]) v"),
@@ -235,14 +238,16 @@ async fn every_type_of_a_key_bounds_chunks_in_the_order_of_the_database() {
         if copy.regions.len() > 1 {
             plain += 1;
         }
+        // Where the merge says how keys compare, it says what the database does.
+        let keys: Vec<Key> = copy.rows.iter().map(|row| Key::of(row).unwrap()).collect();
+        for pair in keys.windows(2) {
+            let order = pair[0].compare(&pair[1], copy.text_in_byte_order);
+            let right = matches!(order, None | Some(Ordering::Less));
+            assert!(right, "{}: {pair:?} {order:?}", key.name);
+        }
         // Single keys find their rows.
         let plan = &copy.plans[&TableId::new("public", "t")];
-        let keys: Vec<_> = copy
-            .rows
-            .iter()
-            .map(|row| cdc_core::snapshot::Key::of(row).unwrap())
-            .step_by(3)
-            .collect();
+        let keys: Vec<Key> = keys.into_iter().step_by(3).collect();
         let list = ["cdc_rows.n".to_owned()];
         let (count, region) = (keys.len(), Region::Keys(keys));
         let statement = super::super::select::statement(plan, &list, &region, None).unwrap();

@@ -37,6 +37,8 @@ struct Copy {
     merge: Merge<PgVisible>,
     readers: Readers,
     plans: HashMap<TableId, Arc<TableReadPlan>>,
+    /// As the last table's plan has it.
+    text_in_byte_order: bool,
     rows: Vec<Row>,
     /// The regions that were read.
     regions: Vec<Region>,
@@ -61,6 +63,7 @@ impl Copy {
             options,
             merge: Merge::new(merge_options, Lsn(0), SnapshotState::default()),
             plans: HashMap::new(),
+            text_in_byte_order: false,
             rows: Vec::new(),
             regions: Vec::new(),
         }
@@ -70,6 +73,7 @@ impl Copy {
         let plans =
             plan(&database.sql, &self.options, std::slice::from_ref(table), readers).await.unwrap();
         for (plan, read) in plans {
+            self.text_in_byte_order = plan.text_in_byte_order;
             self.plans.insert(plan.table.clone(), Arc::new(read));
             self.merge.request([plan], FirstReads::Own);
         }
