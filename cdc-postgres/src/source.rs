@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cdc_core::{
-    Acknowledger, Batch, Error, Offset, Positions, Request, Result, Source, SourceContext,
+    Acknowledger, Answer, Batch, Error, Offset, Positions, Request, Result, Source, SourceContext,
     SystemIdentity,
 };
 use tokio::sync::mpsc;
@@ -20,7 +20,7 @@ use crate::error::PostgresError;
 use crate::feedback::{Acknowledged, Stop};
 use crate::lsn::Lsn;
 use crate::options::{Options, PublicationMode, SnapshotMode};
-use crate::position::{LastTransaction, Phase, Position};
+use crate::position::{Chunks, LastTransaction, Phase, Position};
 use crate::positions::LogPositions;
 use crate::worker::{Begin, Worker};
 use crate::{publication, slot};
@@ -153,6 +153,7 @@ impl PostgresSource {
             copies,
             sent: resume.map_or(0, |resume| resume.sent),
             joining: Vec::new(),
+            chunks: resume.map_or_else(Chunks::default, |resume| resume.chunks.clone()),
             publications: Vec::new(),
             last: LastTransaction::default(),
         };
@@ -198,7 +199,7 @@ impl PostgresSource {
             return Err(PostgresError::OtherSlot { slot: slot_name, offset: resume.slot.clone() });
         }
         let Some(start) = confirmed else {
-            if resume.phase == Phase::Streaming && !self.options.settings.drop_slot_on_stop {
+            if !resume.reads_anew() && !self.options.settings.drop_slot_on_stop {
                 return Err(PostgresError::SlotMissing { slot: slot_name, position: resume.end });
             }
             if resume.phase == Phase::Streaming {
@@ -214,7 +215,7 @@ impl PostgresSource {
                 fresh(Phase::Intent, Lsn::ZERO),
             ));
         };
-        if resume.phase != Phase::Streaming {
+        if resume.reads_anew() {
             return Ok(from_slot(start));
         }
         if !held.history.contains(resume.timeline, resume.end) {
@@ -247,6 +248,12 @@ impl PostgresSource {
         }
         let mut position = resume.clone();
         position.timeline = held.history.current();
+        if position.phase == Phase::Snapshot {
+            // What is left of the first copy is read beside the stream.
+            position.phase = Phase::Streaming;
+            position.copies += 1;
+            position.sent = 0;
+        }
         // Every start copies again, but for one that goes on after a lost connection.
         let again = self.options.settings.snapshot == SnapshotMode::Always
             && (self.copies_wanted == 0 || position.copies < self.copies_wanted);
@@ -346,13 +353,14 @@ impl Source for PostgresSource {
             copies: self.copies_wanted,
             sent: 0,
             joining: Vec::new(),
+            chunks: Chunks::default(),
             publications: Vec::new(),
             last: LastTransaction::default(),
         };
         Ok(position.to_offset())
     }
 
-    fn control(&mut self, request: Request) -> Result<()> {
+    fn control(&mut self, request: Request, _: Answer) -> Result<()> {
         Err(request.refused("PostgreSQL"))
     }
 
