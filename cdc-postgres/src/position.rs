@@ -110,6 +110,12 @@ impl Chunks {
         self.state.is_done() && !self.all
     }
 
+    /// With nothing to read; events are numbered on.
+    pub(crate) fn of_nothing(&self) -> Chunks {
+        let state = SnapshotState { sent: self.state.sent, tables: Vec::new() };
+        Chunks { state, ..Chunks::default() }
+    }
+
     /// What either of two sinks has yet to get.
     pub(crate) fn union(&self, other: &Chunks) -> Chunks {
         Chunks {
@@ -528,6 +534,7 @@ pub(crate) mod tests {
     fn what_is_left_of_snapshots_is_readable() {
         let left = r#"{"sent":7,"tables":[{"schema":"public","table":"t","key":["id"],"left":[{"after":[3],"through":null}],"rows":7,"bytes":9,"chunks":1}]}"#;
         let mut position = streaming(100);
+        position.last.lsn = Some(Lsn(100));
         position.chunks.state = SnapshotState::from_json(&left.parse().unwrap()).unwrap();
         let offset = position.to_offset();
         assert_eq!(offset.get("cdc").unwrap().get("chunks").unwrap().to_string(), left);

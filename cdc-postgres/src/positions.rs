@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::cmp::Ordering;
 
-use cdc_core::snapshot::SnapshotState;
 use cdc_core::{
     Coverage, Offset, Origin, Positions, Result, SnapshotMark, TransactionId, TransactionOrigin,
 };
@@ -122,8 +121,7 @@ fn meet(earlier: Position, later: Position) -> Position {
         && later.copies <= earlier.copies
     {
         // It has an older copy, of a slot that is gone, and nothing of this one.
-        let state = SnapshotState { tables: Vec::new(), ..earlier.chunks.state };
-        return Position { chunks: Chunks { state, ..Chunks::default() }, ..earlier };
+        return Position { chunks: earlier.chunks.of_nothing(), ..earlier };
     }
     let chunks = earlier.chunks.union(&later.chunks);
     Position { chunks, ..earlier }
@@ -238,6 +236,7 @@ mod tests {
     use std::sync::Arc;
 
     use cdc_core::TableId;
+    use cdc_core::snapshot::SnapshotState;
 
     use super::*;
     use crate::position::tests::streaming;

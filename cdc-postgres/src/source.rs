@@ -153,7 +153,7 @@ impl PostgresSource {
             copies,
             sent: resume.map_or(0, |resume| resume.sent),
             joining: Vec::new(),
-            chunks: resume.map_or_else(Chunks::default, |resume| resume.chunks.clone()),
+            chunks: resume.map_or_else(Chunks::default, |resume| resume.chunks.of_nothing()),
             publications: Vec::new(),
             last: LastTransaction::default(),
         };
@@ -199,7 +199,7 @@ impl PostgresSource {
             return Err(PostgresError::OtherSlot { slot: slot_name, offset: resume.slot.clone() });
         }
         let Some(start) = confirmed else {
-            if !resume.reads_anew() && !self.options.settings.drop_slot_on_stop {
+            if resume.phase == Phase::Streaming && !self.options.settings.drop_slot_on_stop {
                 return Err(PostgresError::SlotMissing { slot: slot_name, position: resume.end });
             }
             if resume.phase == Phase::Streaming {
