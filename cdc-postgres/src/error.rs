@@ -7,6 +7,9 @@ use crate::lsn::Lsn;
 use crate::pgoutput::DecodeError;
 use crate::prerequisites::Prerequisite;
 
+/// The error code of a lock that was not had in time.
+pub(crate) const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// Why the source cannot start or go on.
 ///
 /// Each is shown as one line that names what is concerned and the remedy. It becomes a [`cdc_core::Error`] whose kind the

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use cdc_core::{Schema, TableId};
 use cdc_pgconn::SqlClient;
 
-pub(crate) use copy::TableRows;
+pub(crate) use copy::{TableRows, row_of_line};
 use visible::Visible;
 
 use crate::catalog::columns::{self, NamedType, schema_of};
@@ -152,7 +152,7 @@ async fn lock(
 }
 
 /// The set of transactions that the snapshot shows, and the position behind the last of them.
-async fn visible_set(client: &SqlClient) -> Result<(Visible, Lsn), PostgresError> {
+pub(crate) async fn visible_set(client: &SqlClient) -> Result<(Visible, Lsn), PostgresError> {
     let row = client
         .query_one(
             &format!(
@@ -232,13 +232,24 @@ async fn describe_all(
     Ok(tables)
 }
 
-/// Columns and types as they are now; the lock keeps them so.
-async fn describe(
+/// The published columns of a table as they are now.
+#[derive(Debug, Clone)]
+pub(crate) struct PublishedColumns {
+    pub(crate) columns: Vec<NamedType>,
+    /// With all of them, as the log will have them.
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) types: Vec<ColumnType>,
+    key: Vec<String>,
+    catalog: columns::TableColumns,
+}
+
+/// Looks at the columns of a table; a lock on the table keeps them so.
+pub(crate) async fn published_columns(
     client: &SqlClient,
     types: &mut TypeCatalog,
     table: &PublishedTable,
     options: &Options,
-) -> Result<SnapshotTable, PostgresError> {
+) -> Result<PublishedColumns, PostgresError> {
     let Some(catalog) = columns::columns(client, table.oid).await? else {
         return Err(PostgresError::TableRewritten { table: table.id.clone() });
     };
@@ -264,18 +275,38 @@ async fn describe(
     let keys = [&catalog.key, &catalog.unique];
     let key = keys.into_iter().find(|key| !key.is_empty() && key.iter().all(has));
     let key = key.cloned().unwrap_or_default();
-    let described = |columns: &[NamedType]| {
-        schema_of(&table.id, columns, &key, &catalog, types)
-            .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })
-    };
-    let (whole, mut column_types) = described(&columns)?;
-    let mut schema = Arc::clone(&whole);
-    let mut read = columns;
+    let (schema, column_types) = described(&table.id, &columns, &key, &catalog, types)?;
+    Ok(PublishedColumns { columns, schema, types: column_types, key, catalog })
+}
+
+fn described(
+    table: &TableId,
+    columns: &[NamedType],
+    key: &[String],
+    catalog: &columns::TableColumns,
+    types: &TypeCatalog,
+) -> Result<(Arc<Schema>, Vec<ColumnType>), PostgresError> {
+    schema_of(table, columns, key, catalog, types)
+        .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })
+}
+
+/// The columns of a table that are read.
+async fn describe(
+    client: &SqlClient,
+    types: &mut TypeCatalog,
+    table: &PublishedTable,
+    options: &Options,
+) -> Result<SnapshotTable, PostgresError> {
+    let published = published_columns(client, types, table, options).await?;
+    let whole = published.schema;
+    let (mut schema, mut column_types) = (Arc::clone(&whole), published.types);
+    let mut read = published.columns;
     // What nobody sees is not read.
     let all = read.len();
     read.retain(|column| options.shape.reads(&table.id, &whole, &column.name));
     if read.len() < all {
-        (schema, column_types) = described(&read)?;
+        (schema, column_types) =
+            described(&table.id, &read, &published.key, &published.catalog, types)?;
     }
     Ok(SnapshotTable {
         id: Arc::new(table.id.clone()),
