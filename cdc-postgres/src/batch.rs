@@ -36,6 +36,18 @@ impl BatchBuilder {
         self.events.push(event);
     }
 
+    /// Takes the last event out again, with the bytes of its values.
+    pub(crate) fn pop(&mut self) -> Option<(ChangeEvent, usize)> {
+        let event = self.events.pop()?;
+        let size = event.size();
+        self.bytes = self.bytes.saturating_sub(size);
+        if self.events.is_empty() {
+            self.bytes = 0;
+            self.deadline = None;
+        }
+        Some((event, size.saturating_sub(size_of::<ChangeEvent>())))
+    }
+
     /// Makes the events what is shown of them, or leaves them out.
     pub(crate) fn shape(&mut self, shaper: &mut Shaper) -> Result<(), PostgresError> {
         if !shaper.has_rules() {

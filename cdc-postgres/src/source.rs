@@ -58,6 +58,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 /// A running worker.
 struct Run {
     batches: mpsc::Receiver<Result<Batch, PostgresError>>,
+    requests: mpsc::UnboundedSender<(Request, Answer)>,
     task: JoinHandle<()>,
 }
 
@@ -298,16 +299,18 @@ impl Source for PostgresSource {
             return Ok(());
         }
         let (out, batches) = mpsc::channel(1);
+        let (requests, asked) = mpsc::unbounded_channel();
         let worker = Worker::new(
             Arc::clone(&self.options),
             held,
             position,
             self.acknowledged.clone(),
             self.stop.clone(),
+            asked,
             out,
         );
         let task = tokio::spawn(worker.run(begin));
-        self.run = Some(Run { batches, task });
+        self.run = Some(Run { batches, requests, task });
         Ok(())
     }
 
@@ -360,8 +363,18 @@ impl Source for PostgresSource {
         Ok(position.to_offset())
     }
 
-    fn control(&mut self, request: Request, _: Answer) -> Result<()> {
-        Err(request.refused("PostgreSQL"))
+    /// Snapshots beside the stream are begun, given up, halted and gone on with once the log is followed.
+    fn control(&mut self, request: Request, answer: Answer) -> Result<()> {
+        if !self.options.streams() {
+            return Err(request.refused("PostgreSQL")
+                .remedy("it reads the rows once and ends; let it follow the log (snapshot.mode other than initial_only)"));
+        }
+        let Some(run) = &self.run else {
+            return Err(Error::configuration("the PostgreSQL source was not started"));
+        };
+        // Where the worker has failed the answer is dropped, which says so.
+        let _ = run.requests.send((request, answer));
+        Ok(())
     }
 
     fn identity(&self) -> Option<SystemIdentity> {

@@ -201,6 +201,12 @@ impl<V: Visible> Merge<V> {
         }
     }
 
+    /// Which rows of a table are wanted, where not all.
+    pub fn condition(&self, table: &TableId) -> Option<&str> {
+        let table = self.places.get(table).and_then(|at| self.tables.get(*at))?;
+        table.state().condition.as_deref()
+    }
+
     /// Gives up the snapshot of a table; false where that cannot be: a table without a key whose changes were left out
     /// already has to be read to its end.
     pub fn stop(&mut self, table: &TableId) -> bool {

@@ -1,14 +1,14 @@
 //! Snapshots by chunks beside the log: what the merge asks for goes to readers, and their answers come back.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cdc_core::snapshot::{
-    ChunkTarget, FirstReads, Merge, MergeOptions, Read, ReadId, SnapshotState, Stamp, TablePlan,
+    ChunkTarget, FirstReads, Merge, MergeOptions, Read, ReadId, Region, Stamp, TablePlan,
 };
 use cdc_core::status::Progress;
-use cdc_core::{BatchLimits, ChangeEvent, Row, TableId, TransactionOrigin};
+use cdc_core::{BatchLimits, ChangeEvent, TableId, TransactionOrigin};
 use tokio::time::Instant;
 
 use crate::error::PostgresError;
@@ -40,9 +40,7 @@ pub(super) struct Merging {
     asks: VecDeque<Ask>,
     plans: HashMap<TableId, Arc<TableReadPlan>>,
     /// Reads that were asked for and have not ended.
-    reading: HashMap<ReadId, Arc<TableId>>,
-    /// Rows that cannot be taken before the stream is further on.
-    held: Option<(ReadId, Vec<Row>)>,
+    reading: HashMap<ReadId, Reading>,
     /// How far the log has to be read for the reads so far.
     horizon: Lsn,
     visible_at: Option<Instant>,
@@ -50,6 +48,15 @@ pub(super) struct Merging {
     /// Something of the state has to be saved that no event carries.
     dirty: bool,
     progress: Progress,
+}
+
+/// A read that was asked for.
+#[derive(Debug)]
+struct Reading {
+    table: Arc<TableId>,
+    /// Its rows come only when they are asked for.
+    is_whole: bool,
+    asked_more: bool,
 }
 
 /// What became of a read that failed.
@@ -86,7 +93,6 @@ impl Merging {
             asks: VecDeque::new(),
             plans: HashMap::new(),
             reading: HashMap::new(),
-            held: None,
             horizon: Lsn::ZERO,
             visible_at: None,
             retry_at: None,
@@ -106,8 +112,9 @@ impl Merging {
         Chunks { state: self.merge.state(), all: false, paused: self.paused }
     }
 
-    pub(super) fn take_dirty(&mut self) -> bool {
-        std::mem::take(&mut self.dirty)
+    /// What [`chunks`](Self::chunks) says is sent to be saved.
+    pub(super) fn saved(&mut self) {
+        self.dirty = false;
     }
 
     pub(super) fn is_dirty(&self) -> bool {
@@ -145,6 +152,11 @@ impl Merging {
         self.dirty = true;
         self.plans.remove(table);
         self.merge.forget(table);
+    }
+
+    /// Which rows of a table are wanted, where not all.
+    pub(super) fn condition(&self, table: &TableId) -> Option<String> {
+        self.merge.condition(table).map(str::to_owned)
     }
 
     /// The tables that are being read.
@@ -229,12 +241,7 @@ impl Merging {
         self.merge.has_events()
     }
 
-    pub(super) fn take(
-        &mut self,
-        limits: &BatchLimits,
-        stamp: &Stamp,
-        out: &mut Vec<ChangeEvent>,
-    ) {
+    pub(super) fn take(&mut self, limits: &BatchLimits, stamp: &Stamp, out: &mut Vec<ChangeEvent>) {
         self.merge.take(limits, stamp, out);
         self.dirty = true;
     }
@@ -247,7 +254,6 @@ impl Merging {
             self.asks.clear();
             self.reading.clear();
             self.plans.clear();
-            self.held = None;
             self.progress.set_snapshots(Vec::new());
         }
     }
@@ -256,6 +262,7 @@ impl Merging {
 
     /// Hands on what the merge asks for. Tables that have no plan yet are given back.
     pub(super) fn drive(&mut self) -> Option<Read> {
+        self.hand_on();
         let now = Instant::now();
         if self.retry_at.is_some_and(|at| at > now) {
             return None;
@@ -275,12 +282,22 @@ impl Merging {
             self.reading.remove(&id);
             self.asks.push_back(Ask::Forget(id));
         }
+        for (id, reading) in &mut self.reading {
+            if reading.is_whole && !reading.asked_more && self.merge.takes_rows(*id) {
+                reading.asked_more = true;
+                self.asks.push_back(Ask::More(*id));
+            }
+        }
         while self.reading.len() < self.options.settings.snapshot_connections.get() {
             let Some(read) = self.merge.next_read() else { break };
             match self.plans.get(&*read.table) {
                 Some(plan) => {
-                    let plan = Arc::clone(plan);
-                    self.read(read, plan);
+                    let mut plan = Arc::clone(plan);
+                    if matches!(read.region, Region::Keys(_)) && plan.condition.is_some() {
+                        // They are read because a change was lacking, whoever asked for which rows.
+                        Arc::make_mut(&mut plan).condition = None;
+                    }
+                    self.ask_for(read, plan);
                 }
                 None => return Some(read),
             }
@@ -291,8 +308,17 @@ impl Merging {
 
     /// Asks for a read.
     pub(super) fn read(&mut self, read: Read, plan: Arc<TableReadPlan>) {
-        self.plans.entry(read.table.as_ref().clone()).or_insert_with(|| Arc::clone(&plan));
-        self.reading.insert(read.id, Arc::clone(&read.table));
+        self.plans.insert(read.table.as_ref().clone(), Arc::clone(&plan));
+        self.ask_for(read, plan);
+    }
+
+    fn ask_for(&mut self, read: Read, plan: Arc<TableReadPlan>) {
+        let reading = Reading {
+            table: Arc::clone(&read.table),
+            is_whole: read.region == Region::Whole,
+            asked_more: false,
+        };
+        self.reading.insert(read.id, reading);
         self.asks.push_back(Ask::Read { read, plan });
     }
 
@@ -307,9 +333,8 @@ impl Merging {
             return;
         }
         let connections = self.options.settings.snapshot_connections;
-        let readers = self
-            .readers
-            .get_or_insert_with(|| Readers::start(Arc::clone(&self.options), connections.get()));
+        let readers =
+            self.readers.get_or_insert_with(|| Readers::start(&self.options, connections.get()));
         while let Some(ask) = self.asks.pop_front() {
             if let Err(refused) = readers.asks.try_send(ask) {
                 // They are busy; it is asked again.
@@ -319,10 +344,9 @@ impl Merging {
         }
     }
 
-    /// The next answer; never while rows are held that the stream is not ready for. Cancel-safe.
+    /// The next answer. Cancel-safe.
     pub(super) async fn next_answer(&mut self) -> Answer {
-        if self.held.is_none()
-            && let Some(readers) = &mut self.readers
+        if let Some(readers) = &mut self.readers
             && let Some(answer) = readers.answers.recv().await
         {
             return answer;
@@ -335,8 +359,9 @@ impl Merging {
         match answer {
             Answer::Barrier(ticket, barrier) => self.merge.barrier(ticket, &barrier),
             Answer::NoBarrier(ticket, error) => {
+                tracing::warn!(%error, "which transactions are not visible yet is asked again");
                 self.merge.no_barrier(ticket);
-                self.pause_after(&error)?;
+                self.retry_at = Some(Instant::now() + RETRY_AFTER);
             }
             Answer::Visible(visible) => self.merge.observed(visible),
             Answer::Began(id, began) => {
@@ -345,44 +370,27 @@ impl Merging {
                 }
                 self.merge.read_began(id, began);
             }
-            Answer::Rows(id, rows) => self.rows(id, rows),
+            Answer::Rows(id, rows) => {
+                if let Some(reading) = self.reading.get_mut(&id) {
+                    reading.asked_more = false;
+                    let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+                    self.progress.add_snapshot_rows(count);
+                }
+                self.merge.read_rows(id, rows);
+            }
             Answer::Ended(id, all, time) => {
                 self.reading.remove(&id);
                 self.merge.read_ended(id, all, time)?;
             }
             Answer::Failed(id, error) => {
                 self.merge.read_failed(id);
-                let Some(table) = self.reading.remove(&id) else { return Ok(None) };
-                self.plans.remove(&*table);
+                let Some(reading) = self.reading.remove(&id) else { return Ok(None) };
+                self.plans.remove(&*reading.table);
                 self.retry_at = Some(Instant::now() + RETRY_AFTER);
-                return Ok(Some(FailedRead { table, error }));
+                return Ok(Some(FailedRead { table: reading.table, error }));
             }
         }
         Ok(None)
-    }
-
-    fn rows(&mut self, id: ReadId, rows: Vec<Row>) {
-        if !self.merge.takes_rows(id) {
-            self.held = Some((id, rows));
-            return;
-        }
-        if self.merge.is_wanted(id) {
-            self.progress.add_snapshot_rows(u64::try_from(rows.len()).unwrap_or(u64::MAX));
-        }
-        self.merge.read_rows(id, rows);
-    }
-
-    /// Takes rows that were held, where the stream is ready for them by now.
-    pub(super) fn take_held(&mut self) {
-        if let Some((id, rows)) = self.held.take_if(|(id, _)| self.merge.takes_rows(*id)) {
-            self.rows(id, rows);
-        }
-    }
-
-    fn pause_after(&mut self, error: &PostgresError) -> Result<(), PostgresError> {
-        tracing::warn!(%error, "asked again");
-        self.retry_at = Some(Instant::now() + RETRY_AFTER);
-        Ok(())
     }
 
     /// When there is something to do though nothing comes.
@@ -400,15 +408,4 @@ impl Merging {
             self.progress.set_snapshots(self.merge.progress());
         }
     }
-
-    /// What is saved of tables that are done, and of all others.
-    #[cfg(test)]
-    pub(super) fn state(&self) -> SnapshotState {
-        self.merge.state()
-    }
-}
-
-/// Reads of tables that were given up and are still carried out are not looked at.
-pub(super) fn tables_of(plans: &[(TablePlan, TableReadPlan)]) -> HashSet<&TableId> {
-    plans.iter().map(|(plan, _)| &plan.table).collect()
 }
