@@ -83,6 +83,7 @@ pub mod offset_store;
 mod origin;
 pub mod pipeline;
 mod properties;
+mod request;
 mod row;
 mod schema;
 mod sink;
@@ -106,11 +107,12 @@ pub use offset::Offset;
 pub use origin::{Origin, ReplicationOrigin, SnapshotMark, TransactionId, TransactionOrigin};
 pub use pipeline::{EventStream, Handle, Pipeline, PipelineBuilder, RetryPolicy};
 pub use properties::{Password, Properties};
+pub use request::{Answer, Request, SnapshotOf};
 pub use row::{Row, RowsBuilder};
 pub use schema::{Field, NativeType, Schema, SchemaBuilder, TableId};
 pub use sink::{Ack, Delivery, Outcome, Sink, TransactionalSink};
 pub use source::{
-    Acknowledge, Acknowledger, Coverage, Positions, Request, Source, SourceContext, SystemIdentity,
+    Acknowledge, Acknowledger, Coverage, Positions, Source, SourceContext, SystemIdentity,
 };
 pub use transform::{TableMapping, Transform};
 pub use value::{Value, ValueRef};

@@ -310,6 +310,13 @@ impl PostgresSourceBuilder {
         self
     }
 
+    /// How many connections read chunks of tables, 1 by default. With more, rows of a table come in another order than that of its
+    /// key.
+    pub fn snapshot_connections(mut self, connections: std::num::NonZeroUsize) -> Self {
+        self.given.settings.snapshot_connections = connections;
+        self
+    }
+
     /// The most rows of a copy that are handed on at a time (`snapshot.fetch.size`). The default is the pipeline's limit for
     /// batches.
     pub fn snapshot_fetch_size(mut self, rows: usize) -> Self {

@@ -28,6 +28,9 @@ pub enum PostgresError {
     /// The connection cannot be made or broke, or a statement failed.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The merge of chunks into the stream failed.
+    #[error("{0}")]
+    Merge(Error),
     /// A statement failed.
     #[error("{what}: {source}")]
     Statement {
@@ -286,14 +289,24 @@ impl PostgresError {
             | Self::Log { .. }
             | Self::Value { .. }
             | Self::InsertWithoutToast { .. } => ErrorKind::Data,
+            Self::Merge(error) => error.kind(),
             Self::Stopped => ErrorKind::Cancelled,
             _ => ErrorKind::Configuration,
         }
     }
 }
 
+impl From<Error> for PostgresError {
+    fn from(error: Error) -> Self {
+        Self::Merge(error)
+    }
+}
+
 impl From<PostgresError> for Error {
     fn from(error: PostgresError) -> Self {
+        if let PostgresError::Merge(error) = error {
+            return error;
+        }
         let unreachable =
             matches!(&error, PostgresError::Connect(source) if source.is_unreachable());
         let converted = Error::new(error.kind(), error.to_string()).with_source(error);

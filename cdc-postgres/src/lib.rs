@@ -19,7 +19,6 @@ mod decode;
 mod error;
 mod feedback;
 mod identity;
-#[allow(dead_code, reason = "the worker does not ask for chunks yet")]
 mod incremental;
 pub mod lsn;
 mod name_pattern;

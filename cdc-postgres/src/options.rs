@@ -1,5 +1,6 @@
 //! What a source was told.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,6 +112,8 @@ pub(crate) struct Settings {
     pub(crate) snapshot_lock_timeout: Option<Duration>,
     /// The most rows of a copy in a batch.
     pub(crate) snapshot_fetch_size: Option<usize>,
+    /// How many connections read chunks of tables.
+    pub(crate) snapshot_connections: NonZeroUsize,
     /// The longest time between two status updates.
     pub(crate) status_interval: Option<Duration>,
     pub(crate) limits: LimitOverrides,
@@ -139,6 +142,7 @@ impl Default for Settings {
             spill: SpillOptions::default(),
             snapshot_lock_timeout: None,
             snapshot_fetch_size: None,
+            snapshot_connections: NonZeroUsize::MIN,
             status_interval: None,
             limits: LimitOverrides::default(),
             transaction_markers: false,

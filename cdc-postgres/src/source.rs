@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cdc_core::{
-    Acknowledger, Batch, Error, Offset, Positions, Request, Result, Source, SourceContext,
+    Acknowledger, Answer, Batch, Error, Offset, Positions, Request, Result, Source, SourceContext,
     SystemIdentity,
 };
 use tokio::sync::mpsc;
@@ -20,7 +20,7 @@ use crate::error::PostgresError;
 use crate::feedback::{Acknowledged, Stop};
 use crate::lsn::Lsn;
 use crate::options::{Options, PublicationMode, SnapshotMode};
-use crate::position::{LastTransaction, Phase, Position};
+use crate::position::{Chunks, LastTransaction, Phase, Position};
 use crate::positions::LogPositions;
 use crate::worker::{Begin, Worker};
 use crate::{publication, slot};
@@ -58,6 +58,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 /// A running worker.
 struct Run {
     batches: mpsc::Receiver<Result<Batch, PostgresError>>,
+    requests: mpsc::UnboundedSender<(Request, Answer)>,
     task: JoinHandle<()>,
 }
 
@@ -153,6 +154,7 @@ impl PostgresSource {
             copies,
             sent: resume.map_or(0, |resume| resume.sent),
             joining: Vec::new(),
+            chunks: resume.map_or_else(Chunks::default, |resume| resume.chunks.of_nothing()),
             publications: Vec::new(),
             last: LastTransaction::default(),
         };
@@ -214,7 +216,7 @@ impl PostgresSource {
                 fresh(Phase::Intent, Lsn::ZERO),
             ));
         };
-        if resume.phase != Phase::Streaming {
+        if resume.reads_anew() {
             return Ok(from_slot(start));
         }
         if !held.history.contains(resume.timeline, resume.end) {
@@ -247,6 +249,12 @@ impl PostgresSource {
         }
         let mut position = resume.clone();
         position.timeline = held.history.current();
+        if position.phase == Phase::Snapshot {
+            // What is left of the first copy is read beside the stream.
+            position.phase = Phase::Streaming;
+            position.copies += 1;
+            position.sent = 0;
+        }
         // Every start copies again, but for one that goes on after a lost connection.
         let again = self.options.settings.snapshot == SnapshotMode::Always
             && (self.copies_wanted == 0 || position.copies < self.copies_wanted);
@@ -291,16 +299,18 @@ impl Source for PostgresSource {
             return Ok(());
         }
         let (out, batches) = mpsc::channel(1);
+        let (requests, asked) = mpsc::unbounded_channel();
         let worker = Worker::new(
             Arc::clone(&self.options),
             held,
             position,
             self.acknowledged.clone(),
             self.stop.clone(),
+            asked,
             out,
         );
         let task = tokio::spawn(worker.run(begin));
-        self.run = Some(Run { batches, task });
+        self.run = Some(Run { batches, requests, task });
         Ok(())
     }
 
@@ -346,14 +356,25 @@ impl Source for PostgresSource {
             copies: self.copies_wanted,
             sent: 0,
             joining: Vec::new(),
+            chunks: Chunks::default(),
             publications: Vec::new(),
             last: LastTransaction::default(),
         };
         Ok(position.to_offset())
     }
 
-    fn control(&mut self, request: Request) -> Result<()> {
-        Err(request.refused("PostgreSQL"))
+    /// Snapshots beside the stream are begun, given up, halted and gone on with once the log is followed.
+    fn control(&mut self, request: Request, answer: Answer) -> Result<()> {
+        if !self.options.streams() {
+            return Err(request.refused("PostgreSQL")
+                .remedy("it reads the rows once and ends; let it follow the log (snapshot.mode other than initial_only)"));
+        }
+        let Some(run) = &self.run else {
+            return Err(Error::configuration("the PostgreSQL source was not started"));
+        };
+        // Where the worker has failed the answer is dropped, which says so.
+        let _ = run.requests.send((request, answer));
+        Ok(())
     }
 
     fn identity(&self) -> Option<SystemIdentity> {

@@ -1,12 +1,14 @@
 //! The task that makes batches: first copy, joining tables, then the log.
 
+mod chunks;
 mod follow;
+mod merging;
 mod read;
 
 use std::sync::Arc;
 
 use cdc_core::status::Phase as Doing;
-use cdc_core::{Batch, TableId};
+use cdc_core::{Answer, Batch, Request, TableId};
 use tokio::sync::mpsc;
 
 use crate::acquire::{Held, Link, queue_bytes, start};
@@ -68,6 +70,7 @@ pub(crate) struct Worker {
     waiting: Option<Joining>,
     /// The last step of every event.
     shaper: Shaper,
+    requests: mpsc::UnboundedReceiver<(Request, Answer)>,
     out: mpsc::Sender<Result<Batch, PostgresError>>,
 }
 
@@ -78,6 +81,7 @@ impl Worker {
         position: Position,
         acknowledged: Acknowledged,
         stop: Stop,
+        requests: mpsc::UnboundedReceiver<(Request, Answer)>,
         out: mpsc::Sender<Result<Batch, PostgresError>>,
     ) -> Self {
         let shaper = Shaper::new(&options.shape);
@@ -90,6 +94,7 @@ impl Worker {
             relations: Relations::default(),
             waiting: None,
             shaper,
+            requests,
             out,
         }
     }

@@ -9,7 +9,7 @@ use super::key::Key;
 use super::memory::Open;
 use super::outbox::{Outbox, Stamp, Taken};
 use super::progress::{TablePhase, TableProgress};
-use super::read::{Began, Ended, Read, ReadId, Reading};
+use super::read::{Began, Read, ReadId, Reading};
 use super::region::{KeyRange, Region};
 use super::state::{SnapshotState, TableState};
 use super::table::{Passing, Table};
@@ -64,6 +64,9 @@ pub struct TablePlan {
     pub text_in_byte_order: bool,
     /// How many rows it is thought to have, for the progress.
     pub estimated_rows: Option<u64>,
+    /// Which rows are wanted, as the source understands it; none means all. It is kept for the reads to come. Rows that it
+    /// leaves out count as read.
+    pub condition: Option<String>,
 }
 
 impl TablePlan {
@@ -75,6 +78,7 @@ impl TablePlan {
             ranges: vec![KeyRange::all()],
             text_in_byte_order: false,
             estimated_rows: None,
+            condition: None,
         }
     }
 }
@@ -180,6 +184,7 @@ impl<V: Visible> Merge<V> {
                 bytes: 0,
                 chunks: 0,
                 estimated_rows: plan.estimated_rows,
+                condition: plan.condition,
             };
             let unknown = match first {
                 FirstReads::Exported => Unknown::nothing(),
@@ -187,13 +192,19 @@ impl<V: Visible> Merge<V> {
                 FirstReads::Own => Unknown::up_to_now(self.open.as_ref().map(|o| &o.transaction)),
             };
             if let Some(table) = self.find(&plan.table) {
-                table.start_over(state.left);
+                table.ask_anew(state);
                 table.rebase(unknown);
                 continue;
             }
             self.tables.push(Table::new(state, unknown, self.options.chunk));
             self.place_tables();
         }
+    }
+
+    /// Which rows of a table are wanted, where not all.
+    pub fn condition(&self, table: &TableId) -> Option<&str> {
+        let table = self.places.get(table).and_then(|at| self.tables.get(*at))?;
+        table.state().condition.as_deref()
     }
 
     /// Gives up the snapshot of a table; false where that cannot be: a table without a key whose changes were left out
@@ -206,6 +217,12 @@ impl<V: Visible> Merge<V> {
             self.place_tables();
         }
         can
+    }
+
+    /// The table is not there any more, so that nothing is left to read of it.
+    pub fn forget(&mut self, table: &TableId) {
+        self.tables.retain(|known| *known.id != *table);
+        self.place_tables();
     }
 
     /// Begins no more reads, gives up those in flight, and remembers nothing.
@@ -512,10 +529,9 @@ impl<V: Visible> Merge<V> {
                 Some(last) if !at_end => Some(Key::of(last)?),
                 _ => None,
             };
-            if !at_end && through.is_none() {
-                table.give_up(id);
-            } else {
-                read.ended = Some(Ended { through, time });
+            match through {
+                None if !at_end => table.give_up(id),
+                through => table.ended(id, through, time),
             }
             break;
         }

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use super::*;
 use crate::batch::Batch;
 use crate::offset::Offset;
-use crate::source::{Acknowledger, Positions, Request, SourceContext};
+use crate::request::{Answer, Request};
+use crate::source::{Acknowledger, Positions, SourceContext};
 
 /// A source that reads one option.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl Source for Memory {
     async fn end_of_log(&mut self) -> Result<Offset> {
         unreachable!("it is not run")
     }
-    fn control(&mut self, _: Request) -> Result<()> {
+    fn control(&mut self, _: Request, _: Answer) -> Result<()> {
         unreachable!("it is not run")
     }
     async fn close(&mut self) -> Result<()> {

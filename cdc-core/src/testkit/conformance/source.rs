@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use crate::batch::{Batch, BatchLimits};
 use crate::error::ErrorKind;
 use crate::offset::Offset;
-use crate::source::{Request, Source, SourceContext};
+use crate::request::{Answer, Request};
+use crate::source::{Source, SourceContext};
 use crate::status::Progress;
 
 /// A server with one table `(id bigint primary key, ...)`, and sources on it.
@@ -317,9 +318,10 @@ pub async fn one_instance_reads_and_another_waits(fixture: &dyn Fixture) {
 /// When the refusal does not name it.
 pub async fn a_request_that_cannot_be_done_is_refused_by_name(fixture: &dyn Fixture) {
     let (mut source, _) = settled(fixture).await;
-    for request in [Request::StopSnapshot, Request::PauseSnapshot, Request::ResumeSnapshot] {
+    let stop = Request::StopSnapshot { tables: Vec::new() };
+    for request in [stop, Request::PauseSnapshot, Request::ResumeSnapshot] {
         let name = request.name();
-        if let Err(error) = source.control(request) {
+        if let Err(error) = source.control(request, Answer::new().0) {
             assert_eq!(error.kind(), ErrorKind::Configuration);
             assert!(error.to_string().contains(name), "{error}");
         }
