@@ -317,6 +317,20 @@ impl PostgresSourceBuilder {
         self
     }
 
+    /// What is read in place of a table (`schema.table`, as it is written in the catalog): a query that gives the table's columns by
+    /// their names (`snapshot.select.statement.overrides`). Streamed changes are all changes of the table.
+    pub fn snapshot_select(mut self, table: TableId, query: impl Into<String>) -> Self {
+        self.given.settings.selects.push((table, query.into()));
+        self
+    }
+
+    /// How many rows the first chunk of a table has that is read beside the stream (`incremental.snapshot.chunk.size`), 5 000 by default.
+    /// Later ones are as large as 8 MiB and half a second allow.
+    pub fn snapshot_chunk_rows(mut self, rows: u64) -> Self {
+        self.given.settings.chunk_rows = Some(rows.max(1));
+        self
+    }
+
     /// The most rows of a copy that are handed on at a time (`snapshot.fetch.size`). The default is the pipeline's limit for
     /// batches.
     pub fn snapshot_fetch_size(mut self, rows: usize) -> Self {

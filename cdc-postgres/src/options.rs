@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cdc_core::BatchLimits;
+use cdc_core::{BatchLimits, TableId};
 use cdc_pgconn::ConnectConfig;
 
 use crate::identity::IdentityRule;
@@ -110,6 +110,10 @@ pub(crate) struct Settings {
     pub(crate) in_progress: bool,
     pub(crate) spill: SpillOptions,
     pub(crate) snapshot_lock_timeout: Option<Duration>,
+    /// What is read in place of a table.
+    pub(crate) selects: Vec<(TableId, String)>,
+    /// The rows of the first chunk of a table.
+    pub(crate) chunk_rows: Option<u64>,
     /// The most rows of a copy in a batch.
     pub(crate) snapshot_fetch_size: Option<usize>,
     /// How many connections read chunks of tables.
@@ -141,6 +145,8 @@ impl Default for Settings {
             in_progress: true,
             spill: SpillOptions::default(),
             snapshot_lock_timeout: None,
+            selects: Vec::new(),
+            chunk_rows: None,
             snapshot_fetch_size: None,
             snapshot_connections: NonZeroUsize::MIN,
             status_interval: None,
@@ -211,6 +217,12 @@ impl Options {
     /// Whether rows are copied.
     pub(crate) fn copies(&self) -> bool {
         self.settings.snapshot != SnapshotMode::NoData
+    }
+
+    /// What is read in place of a table, without the semicolon that may end it.
+    pub(crate) fn select_for(&self, table: &TableId) -> Option<&str> {
+        let found = self.settings.selects.iter().find(|(of, _)| of == table);
+        found.map(|(_, select)| select.trim().trim_end_matches(';').trim_end())
     }
 
     /// Whether a publication that is not there is made.

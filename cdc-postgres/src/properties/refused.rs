@@ -25,10 +25,6 @@ pub(crate) const REFUSED: &[(&str, &str)] = &[
         "snapshot.include.collection.list",
         "copy and follow the same tables (table.include.list), or read some with a pipeline of their own and snapshot.mode=initial_only",
     ),
-    (
-        "snapshot.select.statement.overrides*",
-        "filter rows by a row filter of the publication (PostgreSQL 15), which holds for the copy and the stream",
-    ),
     ("snapshot.query.mode*", "leave it out: tables are read as they are published"),
     ("snapshot.tables.order.by.row.count", "order the tables in table.include.list"),
     ("snapshot.max.threads.multiplier", "leave it out: a copy has one connection"),
@@ -43,8 +39,12 @@ pub(crate) const REFUSED: &[(&str, &str)] = &[
         "leave it out: signals are not supported; a running pipeline takes requests through its handle",
     ),
     (
-        "incremental.snapshot.*",
-        "leave it out: copies beside the stream are not supported; tables that join are copied at the next start of a builder's pipeline",
+        "incremental.snapshot.watermarking.strategy",
+        "leave it out: nothing is written into the database to read tables beside the stream",
+    ),
+    (
+        "incremental.snapshot.allow.schema.changes",
+        "leave it out: tables may be altered while they are read",
     ),
     ("lsn.flush.timeout.*", "leave it out: nothing waits for the server to take a position"),
     (

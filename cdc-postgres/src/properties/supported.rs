@@ -213,6 +213,18 @@ pub(crate) const SUPPORTED: &[Supported] = &[
     option("snapshot.fetch.size", "", "2000", "the most rows of a copy in a batch"),
     option("snapshot.max.threads", "1", "1", "only 1"),
     option(
+        "snapshot.select.statement.overrides",
+        "",
+        "public.orders",
+        "tables as `schema.table`, each with an option of its own, `snapshot.select.statement.overrides.schema.table`: the query that is read in place of the table. It has to give the table's columns by their names; the publication's row filter holds for its rows too",
+    ),
+    option(
+        "incremental.snapshot.chunk.size",
+        "5000",
+        "1024",
+        "rows of the first chunk of a table that is read beside the stream; later ones are as large as 8 MiB and half a second allow",
+    ),
+    option(
         "status.update.interval.ms",
         "10000",
         "1000",

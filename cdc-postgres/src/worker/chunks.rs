@@ -14,7 +14,7 @@ use super::follow::Following;
 use super::merging::FailedRead;
 use crate::catalog::publications::PublishedTable;
 use crate::error::PostgresError;
-use crate::incremental::plan::{TableReadPlan, plan};
+use crate::incremental::plan::{self, TableReadPlan, plan};
 use crate::incremental::readers;
 use crate::stream::LogStream;
 
@@ -228,8 +228,7 @@ impl Worker {
         }
         for of in tables {
             let Some(condition) = &of.condition else { continue };
-            let table = crate::names::quote_table(&of.table);
-            let question = format!("EXPLAIN SELECT 1 FROM {table} AS cdc_rows WHERE ({condition})");
+            let question = plan::question(&of.table, condition);
             let asked = self.held.sql.prepare(&question).await;
             if let Err(error) = asked {
                 let what = format!("the condition {condition:?} for the rows of {}", of.table);
@@ -251,7 +250,7 @@ impl Worker {
         for (plan, read) in &mut plans {
             let of = tables.iter().find(|of| of.table == plan.table);
             if let Some(condition) = of.and_then(|of| of.condition.clone()) {
-                read.condition = Some(condition.clone());
+                read.choose(&condition);
                 plan.condition = Some(condition);
             }
         }
