@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cdc_core::{Operation, Request, SnapshotMark, SnapshotOf, TableId};
+use cdc_core::{Operation, Request, SnapshotMark, SnapshotOf, Source as _, TableId, Value};
 use cdc_pgconn::SqlClient;
 use support::{Copy, TestDatabase};
 use tokio::task::JoinHandle;
@@ -212,4 +212,38 @@ async fn requests_are_refused_by_the_table_they_name_and_held_by_the_offset() {
     copy.until(|copy| copy.left() == ["item"]).await.unwrap();
     copy.until_read().await.unwrap();
     copy.finish(&database).await;
+}
+
+#[tokio::test]
+async fn a_row_that_a_filter_lets_in_without_its_toast_value_is_read() {
+    let database = TestDatabase::create().await;
+    if database.lacks("the row filter", 15) {
+        return;
+    }
+    database
+        .run(
+            "CREATE TABLE t (id int PRIMARY KEY, visible bool, large text, UNIQUE (id, visible));
+             ALTER TABLE t ALTER large SET STORAGE EXTERNAL, ALTER visible SET NOT NULL;
+             ALTER TABLE t REPLICA IDENTITY USING INDEX t_id_visible_key;
+             INSERT INTO t VALUES (1, false, repeat('x', 10000)), (2, true, 'short');
+             CREATE PUBLICATION filtered FOR TABLE t WHERE (visible)",
+        )
+        .await;
+    let mut copy =
+        Copy::new(database.source().publication_name("filtered").create_publication(false));
+    copy.start().await.unwrap();
+    copy.catch_up().await.unwrap();
+    assert_eq!(copy.target.of("public.t", cdc_core::Operation::Read).len(), 1);
+    database.run("UPDATE t SET visible = true WHERE id = 1").await;
+    // The log has an insert that lacks the value, and nothing is being read.
+    copy.until(|copy| !copy.left().is_empty()).await.unwrap();
+    copy.until_read().await.unwrap();
+    let rows = copy.target.of("public.t", Operation::Read);
+    let read = rows.last().unwrap().after().unwrap();
+    assert_eq!(read.by_name("large").unwrap().to_value(), Value::text("x".repeat(10_000)));
+
+    database.run("UPDATE t SET visible = false WHERE id = 1").await;
+    copy.catch_up().await.unwrap();
+    assert_eq!(copy.target.contents()["public.t"].len(), 1);
+    copy.source.close().await.unwrap();
 }

@@ -84,7 +84,9 @@ impl Worker {
                 self.flush(state).await?;
             }
         }
-        state.merging.rest();
+        if !state.decoder.in_transaction() {
+            state.merging.rest();
+        }
         Ok(())
     }
 
@@ -202,7 +204,9 @@ impl Worker {
             Request::ResumeSnapshot => state.merging.resume(),
             other => return Ok(Err(other.refused("PostgreSQL"))),
         }
-        state.merging.rest();
+        if !state.decoder.in_transaction() {
+            state.merging.rest();
+        }
         Ok(Ok(()))
     }
 
