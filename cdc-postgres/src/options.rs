@@ -23,6 +23,9 @@ pub enum SnapshotMode {
     /// As [`Initial`](SnapshotMode::Initial), and all rows are copied again at each later start, once the log is read up to
     /// where it ended then (`always`).
     Always,
+    /// As [`Initial`](SnapshotMode::Initial), and where the slot has no longer what the offset needs, all rows are copied again, after the
+    /// targets are emptied (`when_needed`): the slot is gone, has lost log, was read by somebody else, or is of another timeline.
+    WhenNeeded,
     /// The rows are copied, and the source ends: no change follows, and neither slot nor publication is used
     /// (`initial_only`). A start after that ends at once.
     InitialOnly,
@@ -223,6 +226,11 @@ impl Options {
     pub(crate) fn select_for(&self, table: &TableId) -> Option<&str> {
         let found = self.settings.selects.iter().find(|(of, _)| of == table);
         found.map(|(_, select)| select.trim().trim_end_matches(';').trim_end())
+    }
+
+    /// Whether all rows are copied again where changes are lost.
+    pub(crate) fn copies_when_needed(&self) -> bool {
+        self.settings.snapshot == SnapshotMode::WhenNeeded
     }
 
     /// Whether a publication that is not there is made.

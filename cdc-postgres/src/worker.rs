@@ -217,6 +217,9 @@ impl Worker {
         self.enter_tables().await?;
         self.note_publications().await?;
         let slot_name = self.slot_name();
+        if self.held.survey.slot.as_ref().is_some_and(|slot| slot.is_lost()) {
+            slot::drop(&self.held.sql, &slot_name).await?;
+        }
         let Link::Idle(link) = &mut self.held.link else { return Err(PostgresError::Stopped) };
         let progress = &self.held.context.progress;
         let NewSlot { start, snapshot } = slot::create(

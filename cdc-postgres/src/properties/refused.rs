@@ -18,7 +18,7 @@ pub(crate) const REFUSED: &[(&str, &str)] = &[
     ("snapshot.mode.custom.name", "leave it out: snapshot.mode=custom needs a class of Java's"),
     (
         "snapshot.mode.configuration.based.*",
-        "set snapshot.mode to initial, always, initial_only or no_data",
+        "set snapshot.mode to initial, always, initial_only, no_data or when_needed",
     ),
     ("snapshot.locking.mode.custom.name", "leave it out: tables are locked in ACCESS SHARE mode"),
     (
@@ -63,10 +63,9 @@ pub(crate) const REFUSED: &[(&str, &str)] = &[
 /// What `snapshot.mode` may say in the original and not here.
 pub(crate) const REFUSED_SNAPSHOT_MODES: &[(&str, &str)] = &[
     ("never", "its name is no_data"),
+    ("configuration_based", "use initial, always, initial_only, no_data or when_needed"),
     (
-        "when_needed",
-        "an offset that the server no longer has is an error with its remedies; use initial",
+        "custom",
+        "it needs a class of Java's; use initial, always, initial_only, no_data or when_needed",
     ),
-    ("configuration_based", "use initial, always, initial_only or no_data"),
-    ("custom", "it needs a class of Java's; use initial, always, initial_only or no_data"),
 ];

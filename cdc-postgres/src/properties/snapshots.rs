@@ -53,11 +53,12 @@ fn mode(properties: &Properties) -> Result<SnapshotMode> {
         ))
         .remedy(*remedy));
     }
-    let modes = ["initial", "always", "initial_only", "no_data"];
+    let modes = ["initial", "always", "initial_only", "no_data", "when_needed"];
     Ok(match properties.one_of("snapshot.mode", &modes, "initial")? {
         "always" => SnapshotMode::Always,
         "initial_only" => SnapshotMode::InitialOnly,
         "no_data" => SnapshotMode::NoData,
+        "when_needed" => SnapshotMode::WhenNeeded,
         _ => SnapshotMode::Initial,
     })
 }
