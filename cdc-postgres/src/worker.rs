@@ -238,7 +238,7 @@ impl Worker {
             self.announce().await?;
             return Ok(stream);
         }
-        let published = self.published(None).await?;
+        let published = self.copied(None).await?;
         let kind = Kind::Exported(&snapshot);
         let reader = SnapshotReader::open(&self.options, kind, &published).await;
         // The exported snapshot is imported, or useless; the stream may begin and holds the slot.
@@ -263,7 +263,9 @@ impl Worker {
         &mut self,
         tables: Option<Vec<TableId>>,
     ) -> Result<(), PostgresError> {
-        let published = self.published(tables.as_deref()).await?;
+        let published = self.copied(tables.as_deref()).await?;
+        let all = tables.is_none() && self.options.filter.lists.copied.is_none();
+        let tables = (!all).then(|| published.iter().map(|table| table.id.clone()).collect());
         let reader = SnapshotReader::open(&self.options, Kind::Own, &published).await?;
         let shows = reader.shows.clone();
         self.read(reader, true).await?;
@@ -277,7 +279,7 @@ impl Worker {
         self.position.end =
             server::insert_position(&self.held.sql, self.held.survey.server.segment_size).await?;
         self.save_now().await?;
-        let published = self.published(None).await?;
+        let published = self.copied(None).await?;
         let reader = SnapshotReader::open(&self.options, Kind::Own, &published).await?;
         self.read(reader, emptied).await?;
         self.position.copies += 1;
@@ -319,7 +321,7 @@ impl Worker {
             return Ok(());
         }
         if again {
-            new.extend(self.published(None).await?.into_iter().map(|table| table.id));
+            new.extend(self.copied(None).await?.into_iter().map(|table| table.id));
         }
         if again || !new.is_empty() {
             let segment_size = self.held.survey.server.segment_size;
@@ -371,6 +373,16 @@ impl Worker {
             None => all,
             Some(tables) => all.into_iter().filter(|table| tables.contains(&table.id)).collect(),
         })
+    }
+
+    /// Those of them whose rows are copied without being asked for.
+    async fn copied(
+        &self,
+        tables: Option<&[TableId]>,
+    ) -> Result<Vec<publications::PublishedTable>, PostgresError> {
+        let mut published = self.published(tables).await?;
+        published.retain(|table| self.options.filter.copies(&table.id));
+        Ok(published)
     }
 
     /// Starts the stream of a slot that was just made.

@@ -74,6 +74,31 @@ async fn an_include_list_gives_the_order() {
 }
 
 #[tokio::test]
+async fn tables_outside_of_the_list_of_copies_are_followed_alone() {
+    let database = TestDatabase::create().await;
+    database.run(TABLES).await;
+    let list = [("snapshot.include.collection.list", "public.a"), ("cdc.slot.adopt", "true")];
+    let mut copy = Copy::from(database.connector(&list));
+    copy.start().await.unwrap();
+    copy.catch_up().await.unwrap();
+    database.run("INSERT INTO b VALUES (2)").await;
+    copy.catch_up().await.unwrap();
+    copy.source.close().await.unwrap();
+    assert_eq!(reads(&copy), ["public.a First", "public.a Row", "public.a Last"]);
+    assert_eq!(copy.target.contents()["public.b"].len(), 1);
+
+    // A copy by a snapshot of its own leaves nothing out of the changes of the others.
+    database.run("INSERT INTO b VALUES (3); INSERT INTO a VALUES (4)").await;
+    let mut anew = Copy::from(database.connector(&list));
+    anew.start().await.unwrap();
+    anew.catch_up().await.unwrap();
+    anew.source.close().await.unwrap();
+    assert_eq!(reads(&anew).len(), 4);
+    assert!(anew.target.of("public.a", Operation::Create).is_empty());
+    assert!(!anew.target.of("public.b", Operation::Create).is_empty());
+}
+
+#[tokio::test]
 async fn initial_only_copies_ends_and_leaves_nothing_behind() {
     let database = TestDatabase::create().await;
     database.run(TABLES).await;

@@ -21,10 +21,6 @@ pub(crate) const REFUSED: &[(&str, &str)] = &[
         "set snapshot.mode to initial, always, initial_only, no_data or when_needed",
     ),
     ("snapshot.locking.mode.custom.name", "leave it out: tables are locked in ACCESS SHARE mode"),
-    (
-        "snapshot.include.collection.list",
-        "copy and follow the same tables (table.include.list), or read some with a pipeline of their own and snapshot.mode=initial_only",
-    ),
     ("snapshot.query.mode*", "leave it out: tables are read as they are published"),
     ("snapshot.tables.order.by.row.count", "order the tables in table.include.list"),
     ("snapshot.max.threads.multiplier", "leave it out: a copy has one connection"),

@@ -213,6 +213,12 @@ pub(crate) const SUPPORTED: &[Supported] = &[
     option("snapshot.fetch.size", "", "2000", "the most rows of a copy in a batch"),
     option("snapshot.max.threads", "1", "1", "only 1"),
     option(
+        "snapshot.include.collection.list",
+        "",
+        "public\\.orders,shop\\..*",
+        "of the tables that are followed those whose rows are copied, in the form of `table.include.list`; of the others come changes alone, unless a snapshot of them is asked for",
+    ),
+    option(
         "snapshot.select.statement.overrides",
         "",
         "public.orders",

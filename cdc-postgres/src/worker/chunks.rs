@@ -147,7 +147,7 @@ impl Worker {
         state: &mut Following,
     ) -> Result<(), PostgresError> {
         let tables: Vec<SnapshotOf> =
-            self.published(None).await?.into_iter().map(|table| table.id.into()).collect();
+            self.copied(None).await?.into_iter().map(|table| table.id.into()).collect();
         let plans = self.plan_of(&tables).await?;
         let position = state.decoder.position().end;
         state.merging.request(plans, position)?;
