@@ -338,6 +338,21 @@ impl PostgresSourceBuilder {
         self
     }
 
+    /// A table in which rows ask for something (`signal.data.collection`): its first three columns are id, type and data of a
+    /// [signal](cdc_core::signal). It has to be among the [`tables`](Self::tables); its changes are events as those of others.
+    pub fn signal_table(mut self, table: TableId) -> Self {
+        self.given.settings.signals.table = Some(table);
+        self
+    }
+
+    /// A file in which lines ask for something (`signal.file`), as [`SignalFile`](cdc_core::signal::SignalFile) says, and
+    /// how often it is looked at.
+    pub fn signal_file(mut self, file: impl Into<PathBuf>, interval: Duration) -> Self {
+        self.given.settings.signals.file = Some(file.into());
+        self.given.settings.signals.interval = interval.max(Duration::from_millis(1));
+        self
+    }
+
     /// The longest time between two messages to the server that say how far the log is read and done
     /// (`status.update.interval.ms`). It is at most 10 s and a third of the server's `wal_sender_timeout` in any case.
     pub fn status_interval(mut self, interval: Duration) -> Self {

@@ -1,6 +1,7 @@
 //! What a source was told.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,6 +114,7 @@ pub(crate) struct Settings {
     pub(crate) in_progress: bool,
     pub(crate) spill: SpillOptions,
     pub(crate) snapshot_lock_timeout: Option<Duration>,
+    pub(crate) signals: SignalSettings,
     /// What is read in place of a table.
     pub(crate) selects: Vec<(TableId, String)>,
     /// The rows of the first chunk of a table.
@@ -148,6 +150,7 @@ impl Default for Settings {
             in_progress: true,
             spill: SpillOptions::default(),
             snapshot_lock_timeout: None,
+            signals: SignalSettings::default(),
             selects: Vec::new(),
             chunk_rows: None,
             snapshot_fetch_size: None,
@@ -157,6 +160,22 @@ impl Default for Settings {
             transaction_markers: false,
             unique_keys: false,
         }
+    }
+}
+
+/// Where signals come from.
+#[derive(Debug, Clone)]
+pub(crate) struct SignalSettings {
+    /// A table that is followed.
+    pub(crate) table: Option<TableId>,
+    pub(crate) file: Option<PathBuf>,
+    /// How often the file is looked at.
+    pub(crate) interval: Duration,
+}
+
+impl Default for SignalSettings {
+    fn default() -> Self {
+        SignalSettings { table: None, file: None, interval: Duration::from_secs(5) }
     }
 }
 

@@ -4,6 +4,7 @@ mod chunks;
 mod follow;
 mod merging;
 mod read;
+mod signals;
 
 use std::sync::Arc;
 
@@ -109,6 +110,7 @@ impl Worker {
     }
 
     async fn work(&mut self, begin: Begin) -> Result<(), PostgresError> {
+        self.check_signals()?;
         let mut stream = None;
         match begin {
             Begin::MakeSlot { intent_saved, emptied } => {

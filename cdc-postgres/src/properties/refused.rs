@@ -30,10 +30,9 @@ pub(crate) const REFUSED: &[(&str, &str)] = &[
         "streaming.delay.ms",
         "leave it out: the stream is held from the moment at which the copy begins",
     ),
-    (
-        "signal.*",
-        "leave it out: signals are not supported; a running pipeline takes requests through its handle",
-    ),
+    ("signal.kafka.*", "use the channels source or file, or the handle of the running pipeline"),
+    ("signal.consumer.*", "use the channels source or file, or the handle of the running pipeline"),
+    ("signal.emit.*", "leave it out: nothing is written into the table for signals"),
     (
         "incremental.snapshot.watermarking.strategy",
         "leave it out: nothing is written into the database to read tables beside the stream",

@@ -231,6 +231,25 @@ pub(crate) const SUPPORTED: &[Supported] = &[
         "rows of the first chunk of a table that is read beside the stream; later ones are as large as 8 MiB and half a second allow",
     ),
     option(
+        "signal.enabled.channels",
+        "source",
+        "source,file",
+        "source and file: execute-snapshot (incremental and blocking alike are merged into the stream), stop-snapshot, pause-snapshot, resume-snapshot and log. A signal that cannot be carried out is told in the log and left out",
+    ),
+    option(
+        "signal.data.collection",
+        "",
+        "public.debezium_signal",
+        "the table for signals as `schema.table`, which has to be followed; nothing is written into it",
+    ),
+    option(
+        "signal.file",
+        "file-signals.txt",
+        "/run/signals",
+        "a line of JSON for each signal; it is emptied when what it asks for is saved, so that a kill forgets none",
+    ),
+    option("signal.poll.interval.ms", "5000", "1000", "how often the file is looked at"),
+    option(
         "status.update.interval.ms",
         "10000",
         "1000",

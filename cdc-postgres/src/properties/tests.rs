@@ -126,6 +126,8 @@ fn values_that_do_not_describe_what_happens_are_refused() {
             "snapshot.select.statement.overrides.public.t",
         ),
         ("incremental.snapshot.chunk.size", "0", "Value must be at least 1"),
+        ("signal.enabled.channels", "source,kafka", "only source and file"),
+        ("signal.data.collection", "signals", "schema.table"),
         ("read.only", "true", "only false"),
         ("lsn.flush.mode", "manual", "only connector"),
         ("max.batch.size", "0", "Value must be at least 1"),
@@ -168,7 +170,14 @@ fn options_become_what_the_builder_has_for_them() {
         ("snapshot.select.statement.overrides.public.orders", "SELECT 1;"),
         ("snapshot.select.statement.overrides.shop.a.b", "SELECT 2"),
         ("incremental.snapshot.chunk.size", "1024"),
+        ("signal.enabled.channels", "file, source"),
+        ("signal.data.collection", "public.debezium_signal"),
+        ("signal.poll.interval.ms", "250"),
     ]);
+    let signals = &options.settings.signals;
+    assert_eq!(signals.table, Some(TableId::new("public", "debezium_signal")));
+    assert_eq!(signals.file.as_deref(), Some(std::path::Path::new("file-signals.txt")));
+    assert_eq!(signals.interval.as_millis(), 250);
     let select_for = |schema, table| options.select_for(&TableId::new(schema, table));
     assert_eq!(select_for("public", "orders"), Some("SELECT 1"));
     assert_eq!(select_for("shop", "a.b"), Some("SELECT 2"));

@@ -108,6 +108,11 @@ impl Merging {
         self.active
     }
 
+    /// Lets changes be shown to the merge until the end of the transaction.
+    pub(super) fn wake(&mut self) {
+        self.active = true;
+    }
+
     /// What an offset has to say.
     pub(super) fn chunks(&self) -> Chunks {
         Chunks { state: self.merge.state(), all: false, paused: self.paused }
