@@ -86,6 +86,7 @@ mod properties;
 mod request;
 mod row;
 mod schema;
+pub mod signal;
 mod sink;
 pub mod snapshot;
 mod source;

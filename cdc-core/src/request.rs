@@ -40,7 +40,8 @@ pub enum Request {
 pub struct SnapshotOf {
     /// The table.
     pub table: TableId,
-    /// Which of its rows, as the database writes a condition (without `WHERE`); none means all.
+    /// Which of its rows, as the database writes a condition (without `WHERE`), or a query that gives rows of the table
+    /// (`SELECT ...`); none means all.
     pub condition: Option<String>,
 }
 

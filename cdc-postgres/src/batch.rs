@@ -36,6 +36,11 @@ impl BatchBuilder {
         self.events.push(event);
     }
 
+    /// The last event.
+    pub(crate) fn last(&self) -> Option<&ChangeEvent> {
+        self.events.last()
+    }
+
     /// Takes the last event out again, with the bytes of its values.
     pub(crate) fn pop(&mut self) -> Option<(ChangeEvent, usize)> {
         let event = self.events.pop()?;

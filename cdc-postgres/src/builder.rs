@@ -317,10 +317,39 @@ impl PostgresSourceBuilder {
         self
     }
 
+    /// What is read in place of a table (`schema.table`, as it is written in the catalog): a query that gives the table's columns by
+    /// their names (`snapshot.select.statement.overrides`). Streamed changes are all changes of the table.
+    pub fn snapshot_select(mut self, table: TableId, query: impl Into<String>) -> Self {
+        self.given.settings.selects.push((table, query.into()));
+        self
+    }
+
+    /// How many rows the first chunk of a table has that is read beside the stream (`incremental.snapshot.chunk.size`), 5 000 by default.
+    /// Later ones are as large as 8 MiB and half a second allow.
+    pub fn snapshot_chunk_rows(mut self, rows: u64) -> Self {
+        self.given.settings.chunk_rows = Some(rows.max(1));
+        self
+    }
+
     /// The most rows of a copy that are handed on at a time (`snapshot.fetch.size`). The default is the pipeline's limit for
     /// batches.
     pub fn snapshot_fetch_size(mut self, rows: usize) -> Self {
         self.given.settings.snapshot_fetch_size = Some(rows.max(1));
+        self
+    }
+
+    /// A table in which rows ask for something (`signal.data.collection`): its first three columns are id, type and data of a
+    /// [signal](cdc_core::signal). It has to be among the [`tables`](Self::tables); its changes are events as those of others.
+    pub fn signal_table(mut self, table: TableId) -> Self {
+        self.given.settings.signals.table = Some(table);
+        self
+    }
+
+    /// A file in which lines ask for something (`signal.file`), as [`SignalFile`](cdc_core::signal::SignalFile) says, and
+    /// how often it is looked at.
+    pub fn signal_file(mut self, file: impl Into<PathBuf>, interval: Duration) -> Self {
+        self.given.settings.signals.file = Some(file.into());
+        self.given.settings.signals.interval = interval.max(Duration::from_millis(1));
         self
     }
 

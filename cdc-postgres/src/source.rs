@@ -141,7 +141,10 @@ impl PostgresSource {
         resume: Option<&Position>,
     ) -> Result<(Begin, Position), PostgresError> {
         let slot_name = self.options.slot_name(&held.context.pipeline);
-        let confirmed = held.survey.slot.as_ref().map(|slot| slot.confirmed.unwrap_or_default());
+        let there = held.survey.slot.as_ref();
+        let lost = there.is_some_and(|slot| slot.is_lost());
+        let confirmed = there.filter(|_| !lost).map(|slot| slot.confirmed.unwrap_or_default());
+        let when_needed = self.options.copies_when_needed();
         let copies = resume.map_or(0, |resume| resume.copies);
         let fresh = |phase, end| Position {
             phase,
@@ -178,6 +181,7 @@ impl PostgresSource {
         }
         let Some(resume) = resume else {
             return match confirmed {
+                None if lost => Err(PostgresError::SlotNotOurs { slot: slot_name }),
                 None => Ok((
                     Begin::MakeSlot { intent_saved: false, emptied: false },
                     fresh(Phase::Intent, Lsn::ZERO),
@@ -200,17 +204,26 @@ impl PostgresSource {
             return Err(PostgresError::OtherSlot { slot: slot_name, offset: resume.slot.clone() });
         }
         let Some(start) = confirmed else {
-            if resume.phase == Phase::Streaming && !self.options.settings.drop_slot_on_stop {
+            let dropped = self.options.settings.drop_slot_on_stop && !lost;
+            if resume.phase == Phase::Streaming && !dropped && !when_needed {
                 return Err(PostgresError::SlotMissing { slot: slot_name, position: resume.end });
             }
             if resume.phase == Phase::Streaming {
-                tracing::warn!(slot = %slot_name, "the slot was dropped when the source was stopped; all tables are copied again");
+                let why = if dropped {
+                    "was dropped when the source was stopped"
+                } else if lost {
+                    "has lost log that it needs"
+                } else {
+                    "is gone"
+                };
+                tracing::warn!(slot = %slot_name, "the slot {why}; all tables are copied again");
                 return Ok((
                     Begin::MakeSlot { intent_saved: false, emptied: true },
                     fresh(Phase::Intent, Lsn::ZERO),
                 ));
             }
-            let emptied = resume.phase == Phase::Snapshot;
+            // Also rows of a copy from before the slot that was to be made again.
+            let emptied = resume.phase == Phase::Snapshot || resume.copies > 0;
             return Ok((
                 Begin::MakeSlot { intent_saved: true, emptied },
                 fresh(Phase::Intent, Lsn::ZERO),
@@ -219,7 +232,12 @@ impl PostgresSource {
         if resume.reads_anew() {
             return Ok(from_slot(start));
         }
-        if !held.history.contains(resume.timeline, resume.end) {
+        let has_other_history = !held.history.contains(resume.timeline, resume.end);
+        if when_needed && (has_other_history || start > resume.end) {
+            tracing::warn!(slot = %slot_name, "the slot has no longer what the offset needs; all tables are copied again");
+            return Ok(from_slot(start));
+        }
+        if has_other_history {
             return Err(PostgresError::OtherTimeline {
                 server: held.history.current(),
                 timeline: resume.timeline,

@@ -22,6 +22,8 @@ pub(crate) struct NameLists {
     pub(crate) schema_exclude: Vec<JavaPattern>,
     pub(crate) table_include: Option<Vec<JavaPattern>>,
     pub(crate) table_exclude: Vec<JavaPattern>,
+    /// The tables whose rows are copied, of those that are wanted; all where it is not set.
+    pub(crate) copied: Option<Vec<JavaPattern>>,
     /// Leave out the table that PostGIS makes (`table.ignore.builtin`).
     pub(crate) ignore_builtin: bool,
 }
@@ -61,6 +63,11 @@ impl TableFilter {
     fn excludes(&self, table: &TableId) -> bool {
         self.exclude.iter().any(|pattern| pattern.matches_table(table))
             || self.lists.excludes(table)
+    }
+
+    /// Whether the rows of a wanted table are copied at the first start, and not its changes alone followed.
+    pub(crate) fn copies(&self, table: &TableId) -> bool {
+        self.lists.copied.as_ref().is_none_or(|list| any_of(list, &table.to_string(), false))
     }
 
     /// Whether a pattern names this one table.

@@ -5,6 +5,7 @@ mod first_copy;
 mod follow;
 mod merging;
 mod read;
+mod signals;
 
 use std::sync::Arc;
 
@@ -110,6 +111,7 @@ impl Worker {
     }
 
     async fn work(&mut self, begin: Begin) -> Result<(), PostgresError> {
+        self.check_signals()?;
         let mut stream = None;
         match begin {
             Begin::MakeSlot { intent_saved, emptied } => {
@@ -218,6 +220,9 @@ impl Worker {
         self.enter_tables().await?;
         self.note_publications().await?;
         let slot_name = self.slot_name();
+        if self.held.survey.slot.as_ref().is_some_and(|slot| slot.is_lost()) {
+            slot::drop(&self.held.sql, &slot_name).await?;
+        }
         let Link::Idle(link) = &mut self.held.link else { return Err(PostgresError::Stopped) };
         let progress = &self.held.context.progress;
         let NewSlot { start, snapshot } = slot::create(
@@ -236,7 +241,7 @@ impl Worker {
             self.announce().await?;
             return Ok(stream);
         }
-        let published = self.published(None).await?;
+        let published = self.copied(None).await?;
         let exported = ExportedSnapshot::keep(&self.options, &snapshot).await;
         // The exported snapshot is imported, or useless; the stream may begin and holds the slot.
         let stream = self.start_stream().await?;
@@ -261,7 +266,9 @@ impl Worker {
         &mut self,
         tables: Option<Vec<TableId>>,
     ) -> Result<(), PostgresError> {
-        let published = self.published(tables.as_deref()).await?;
+        let published = self.copied(tables.as_deref()).await?;
+        let all = tables.is_none() && self.options.filter.lists.copied.is_none();
+        let tables = (!all).then(|| published.iter().map(|table| table.id.clone()).collect());
         let reader = SnapshotReader::open(&self.options, &published).await?;
         let (visible, until) = reader.shows.clone();
         self.read(reader, true).await?;
@@ -274,7 +281,7 @@ impl Worker {
         self.position.end =
             server::insert_position(&self.held.sql, self.held.survey.server.segment_size).await?;
         self.save_now().await?;
-        let published = self.published(None).await?;
+        let published = self.copied(None).await?;
         let reader = SnapshotReader::open(&self.options, &published).await?;
         self.read(reader, emptied).await?;
         self.position.copies += 1;
@@ -316,7 +323,7 @@ impl Worker {
             return Ok(());
         }
         if again {
-            new.extend(self.published(None).await?.into_iter().map(|table| table.id));
+            new.extend(self.copied(None).await?.into_iter().map(|table| table.id));
         }
         if again || !new.is_empty() {
             let segment_size = self.held.survey.server.segment_size;
@@ -368,6 +375,16 @@ impl Worker {
             None => all,
             Some(tables) => all.into_iter().filter(|table| tables.contains(&table.id)).collect(),
         })
+    }
+
+    /// Those of them whose rows are copied without being asked for.
+    async fn copied(
+        &self,
+        tables: Option<&[TableId]>,
+    ) -> Result<Vec<publications::PublishedTable>, PostgresError> {
+        let mut published = self.published(tables).await?;
+        published.retain(|table| self.options.filter.copies(&table.id));
+        Ok(published)
     }
 
     /// Starts the stream of a slot that was just made.

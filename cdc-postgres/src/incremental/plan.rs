@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cdc_core::TableId;
 use cdc_core::snapshot::TablePlan;
 use cdc_pgconn::SqlClient;
 
@@ -11,6 +12,7 @@ use crate::catalog::publications::PublishedTable;
 use crate::catalog::types::TypeCatalog;
 use crate::catalog::{failed, get, millis};
 use crate::error::{LOCK_NOT_AVAILABLE, PostgresError};
+use crate::names::quote_table;
 use crate::options::Options;
 use crate::snapshot::{PublishedColumns, published_columns};
 use crate::types::Kind;
@@ -40,16 +42,23 @@ pub(crate) struct TableReadPlan {
 }
 
 impl TableReadPlan {
-    /// Reads rows alone that meet an SQL condition.
-    pub(crate) fn with_condition(mut self, condition: impl Into<String>) -> Self {
-        self.condition = Some(condition.into());
-        self
+    /// Reads rows alone that meet an SQL condition, or those of a query that begins with `SELECT`.
+    pub(crate) fn choose(&mut self, rows: &str) {
+        let rows = rows.trim().trim_end_matches(';').trim_end();
+        match is_query(rows) {
+            true => self.select = Some(rows.to_owned()),
+            false => self.condition = Some(rows.to_owned()),
+        }
     }
 
-    /// Reads the rows of a query in place of the table's.
-    pub(crate) fn with_select(mut self, select: &str) -> Self {
-        self.select = Some(select.trim().trim_end_matches(';').trim_end().to_owned());
-        self
+    /// Whether rows are chosen beside those that are published.
+    pub(crate) fn is_of_some_rows(&self) -> bool {
+        self.select.is_some() || self.condition.is_some()
+    }
+
+    /// The same of all rows that are published.
+    pub(crate) fn of_all_rows(&self) -> Self {
+        TableReadPlan { select: None, condition: None, ..self.clone() }
     }
 
     pub(super) fn conditions(&self) -> impl Iterator<Item = &String> {
@@ -65,6 +74,21 @@ impl TableReadPlan {
         key_indices(columns)
             .map(|(column, _)| (&column.name, column.type_oid))
             .eq(self.key.iter().map(|column| (&column.name, column.type_oid)))
+    }
+}
+
+/// Whether it is a query rather than a condition, which cannot begin so.
+fn is_query(rows: &str) -> bool {
+    let mut words = rows.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.next().is_some_and(|word| word.eq_ignore_ascii_case("select"))
+}
+
+/// A statement that fails where rows cannot be chosen so.
+pub(crate) fn question(table: &TableId, rows: &str) -> String {
+    let rows = rows.trim().trim_end_matches(';');
+    match is_query(rows) {
+        true => format!("EXPLAIN SELECT 1 FROM ({rows}) AS cdc_rows"),
+        false => format!("EXPLAIN SELECT 1 FROM {} AS cdc_rows WHERE ({rows})", quote_table(table)),
     }
 }
 
@@ -120,7 +144,8 @@ async fn plan_all(
             text_in_byte_order &= in_byte_order.unwrap_or(!kept_as_text);
             key.push(column);
         }
-        let read = TableReadPlan { published: table.clone(), key, select: None, condition: None };
+        let select = options.select_for(&table.id).map(str::to_owned);
+        let read = TableReadPlan { published: table.clone(), key, select, condition: None };
         let size = bounds::size(client, table.oid).await?;
         let mut plan = TablePlan::new(table.id.clone(), names);
         plan.ranges = bounds::ranges(client, &read, &columns, size, readers).await?;

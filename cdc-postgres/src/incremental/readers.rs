@@ -64,12 +64,14 @@ pub(crate) struct Readers {
 const WAITING_ANSWERS: usize = 64;
 
 impl Readers {
-    /// Starts tasks for so many connections that read, each chunk by a snapshot of its own, and one that asks.
+    /// Readers that read each chunk by a snapshot of its own.
+    #[cfg(test)]
     pub(crate) fn start(options: &Arc<Options>, connections: usize) -> Self {
         Self::of_snapshot(options, connections, None)
     }
 
-    /// As [`start`](Self::start); where a name is given all chunks are read by the snapshot that is exported under it.
+    /// Starts tasks for so many connections that read, and one that asks. Each chunk is read by a snapshot of its own; where a
+    /// name is given, all by the one that is exported under it.
     pub(crate) fn of_snapshot(
         options: &Arc<Options>,
         connections: usize,

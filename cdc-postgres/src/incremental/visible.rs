@@ -16,6 +16,7 @@ impl Barrier {
     }
 
     /// The ids, in no order.
+    #[cfg(test)]
     pub(crate) fn xids(&self) -> &[u64] {
         &self.0
     }

@@ -5,6 +5,7 @@ mod connection;
 mod lists;
 mod publications;
 mod refused;
+mod signals;
 mod slots;
 mod snapshots;
 #[cfg(test)]
@@ -59,6 +60,7 @@ impl PostgresSource {
         slots::read(properties, &mut given)?;
         publications::read(properties, &mut given)?;
         snapshots::read(properties, &mut given)?;
+        signals::read(properties, &mut given)?;
         let mut builder = PostgresSourceBuilder::new(config.into());
         builder.given = given;
         builder.build()

@@ -190,7 +190,7 @@ pub(crate) const SUPPORTED: &[Supported] = &[
         "snapshot.mode",
         "initial",
         "no_data",
-        "initial, always, initial_only, no_data. `always` copies again at each later start, once the log is read up to where it ended then; after `initial_only` the pipeline ends",
+        "initial, always, initial_only, no_data, when_needed. `always` copies again at each later start, once the log is read up to where it ended then; after `initial_only` the pipeline ends; `when_needed` copies again, after the targets are emptied, where the slot is gone, has lost log, was read by somebody else or is of another timeline",
     ),
     option(
         "snapshot.isolation.mode",
@@ -212,6 +212,43 @@ pub(crate) const SUPPORTED: &[Supported] = &[
     ),
     option("snapshot.fetch.size", "", "2000", "the most rows of a copy in a batch"),
     option("snapshot.max.threads", "1", "1", "only 1"),
+    option(
+        "snapshot.include.collection.list",
+        "",
+        "public\\.orders,shop\\..*",
+        "of the tables that are followed those whose rows are copied, in the form of `table.include.list`; of the others come changes alone, unless a snapshot of them is asked for",
+    ),
+    option(
+        "snapshot.select.statement.overrides",
+        "",
+        "public.orders",
+        "tables as `schema.table`, each with an option of its own, `snapshot.select.statement.overrides.schema.table`: the query that is read in place of the table. It has to give the table's columns by their names; the publication's row filter holds for its rows too",
+    ),
+    option(
+        "incremental.snapshot.chunk.size",
+        "5000",
+        "1024",
+        "rows of the first chunk of a table that is read beside the stream; later ones are as large as 8 MiB and half a second allow",
+    ),
+    option(
+        "signal.enabled.channels",
+        "source",
+        "source,file",
+        "source and file: execute-snapshot (incremental and blocking alike are merged into the stream), stop-snapshot, pause-snapshot, resume-snapshot and log. A signal that cannot be carried out is told in the log and left out",
+    ),
+    option(
+        "signal.data.collection",
+        "",
+        "public.debezium_signal",
+        "the table for signals as `schema.table`, which has to be followed; nothing is written into it",
+    ),
+    option(
+        "signal.file",
+        "file-signals.txt",
+        "/run/signals",
+        "a line of JSON for each signal; it is emptied when what it asks for is saved, so that a kill forgets none",
+    ),
+    option("signal.poll.interval.ms", "5000", "1000", "how often the file is looked at"),
     option(
         "status.update.interval.ms",
         "10000",

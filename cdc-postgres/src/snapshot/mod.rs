@@ -264,20 +264,26 @@ async fn describe(
         schema,
         whole,
         types: column_types,
-        statement: copy_statement(table, &read),
+        statement: copy_statement(table, options.select_for(&table.id), &read),
     })
 }
 
-fn copy_statement(table: &PublishedTable, columns: &[NamedType]) -> String {
+fn copy_statement(table: &PublishedTable, select: Option<&str>, columns: &[NamedType]) -> String {
     let list: Vec<String> = columns.iter().map(|column| quote(&column.name)).collect();
     let list = list.join(", ");
-    let only = if table.partitioned { "" } else { "ONLY " };
+    let from = match select {
+        Some(select) => format!("({select}) AS cdc_rows"),
+        None => {
+            let only = if table.partitioned { "" } else { "ONLY " };
+            format!("{only}{}", quote_table(&table.id))
+        }
+    };
     let filter = match &table.filter {
         Some(filter) => format!(" WHERE {filter}"),
         None => String::new(),
     };
     // A query can be read from a partitioned table, has a filter, and reads generated columns.
-    format!("COPY (SELECT {list} FROM {only}{}{filter}) TO STDOUT", quote_table(&table.id))
+    format!("COPY (SELECT {list} FROM {from}{filter}) TO STDOUT")
 }
 
 #[cfg(test)]
@@ -298,14 +304,18 @@ mod tests {
             filter: None,
         };
         assert_eq!(
-            copy_statement(&table, &columns),
+            copy_statement(&table, None, &columns),
             "COPY (SELECT \"id\", \"a \"\"b\"\"\" FROM ONLY \"public\".\"Odd\") TO STDOUT"
         );
         table.partitioned = true;
         table.filter = Some("(id > 5)".into());
         assert_eq!(
-            copy_statement(&table, &columns[..1]),
+            copy_statement(&table, None, &columns[..1]),
             "COPY (SELECT \"id\" FROM \"public\".\"Odd\" WHERE (id > 5)) TO STDOUT"
+        );
+        assert_eq!(
+            copy_statement(&table, Some("SELECT 1 AS id"), &columns[..1]),
+            "COPY (SELECT \"id\" FROM (SELECT 1 AS id) AS cdc_rows WHERE (id > 5)) TO STDOUT"
         );
     }
 }

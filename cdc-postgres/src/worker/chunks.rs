@@ -12,7 +12,7 @@ use super::follow::Following;
 use super::merging::FailedRead;
 use crate::catalog::publications::PublishedTable;
 use crate::error::PostgresError;
-use crate::incremental::plan::{TableReadPlan, plan};
+use crate::incremental::plan::{self, TableReadPlan, plan};
 use crate::incremental::readers;
 use crate::stream::LogStream;
 
@@ -144,7 +144,7 @@ impl Worker {
         state: &mut Following,
     ) -> Result<(), PostgresError> {
         let tables: Vec<SnapshotOf> =
-            self.published(None).await?.into_iter().map(|table| table.id.into()).collect();
+            self.copied(None).await?.into_iter().map(|table| table.id.into()).collect();
         let plans = self.plan_of(&tables).await?;
         let position = state.decoder.position().end;
         state.merging.request(plans, position)?;
@@ -229,8 +229,7 @@ impl Worker {
         }
         for of in tables {
             let Some(condition) = &of.condition else { continue };
-            let table = crate::names::quote_table(&of.table);
-            let question = format!("EXPLAIN SELECT 1 FROM {table} AS cdc_rows WHERE ({condition})");
+            let question = plan::question(&of.table, condition);
             let asked = self.held.sql.prepare(&question).await;
             if let Err(error) = asked {
                 let what = format!("the condition {condition:?} for the rows of {}", of.table);
@@ -252,7 +251,7 @@ impl Worker {
         for (plan, read) in &mut plans {
             let of = tables.iter().find(|of| of.table == plan.table);
             if let Some(condition) = of.and_then(|of| of.condition.clone()) {
-                read.condition = Some(condition.clone());
+                read.choose(&condition);
                 plan.condition = Some(condition);
             }
         }

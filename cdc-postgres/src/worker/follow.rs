@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::Worker;
 use super::chunks::{ASK_INTERVAL, REPORT_INTERVAL};
 use super::merging::Merging;
+use super::signals::Signals;
 use crate::acquire::start_failed;
 use crate::batch::BatchBuilder;
 use crate::catalog::{columns, publications, server, types::TypeCatalog};
@@ -50,6 +51,7 @@ pub(super) struct Following {
     pending_bytes: usize,
     /// What the merge gave of a change, or of rows.
     pub(super) given: Vec<ChangeEvent>,
+    pub(super) signals: Signals,
     /// When the server was asked last how far the log goes, and the progress was told.
     pub(super) asked_at: Option<Instant>,
     pub(super) reported_at: Option<Instant>,
@@ -71,7 +73,12 @@ impl Worker {
             .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })?
             .with_markers(self.options.settings.transaction_markers);
         let progress = self.held.context.progress.clone();
-        let merging = Merging::new(&self.options, self.position.end, &chunks, progress);
+        let mut merging = Merging::new(&self.options, self.position.end, &chunks, progress);
+        let signals = Signals::new(&self.options.settings.signals);
+        if signals.has_table() && self.position.inside.is_some() {
+            // A row before it may have asked for something that was not carried out.
+            merging.wake();
+        }
         if merging.is_active() {
             decoder.tell_done();
         }
@@ -84,6 +91,7 @@ impl Worker {
             pending: Vec::new(),
             pending_bytes: 0,
             given: Vec::new(),
+            signals,
             asked_at: None,
             reported_at: None,
             sent: self.position.point(),
@@ -115,6 +123,11 @@ impl Worker {
                     None => return Err(PostgresError::StreamEnded),
                 },
                 () = sleep_until(wake), if wake.is_some() => {}
+            }
+            if state.signals.wake_at().is_some_and(|at| at <= Instant::now())
+                && !state.decoder.in_transaction()
+            {
+                self.obey_file(&mut state).await?;
             }
             if state.batch.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
                 self.flush(&mut state).await?;
@@ -170,6 +183,9 @@ impl Worker {
                     state.decoder.advance(end);
                     state.reached()?;
                 }
+            }
+            if state.signals.are_there() && !state.decoder.in_transaction() {
+                self.obey_rows(state).await?;
             }
             if state.merging.is_active() {
                 self.give_rows(state).await?;
@@ -389,14 +405,22 @@ impl Following {
     ) -> Result<bool, PostgresError> {
         let merging = self.merging.is_active();
         let (batch, pending, bytes) = (&mut self.batch, &mut self.pending, &mut self.pending_bytes);
-        let mut out = |event, size| match merging {
-            false => batch.push_sized(event, size),
-            true => {
-                *bytes += size;
-                pending.push((event, size));
+        let mut came = false;
+        let mut out = |event, size| {
+            came = true;
+            match merging {
+                false => batch.push_sized(event, size),
+                true => {
+                    *bytes += size;
+                    pending.push((event, size));
+                }
             }
         };
         let taken = self.decoder.change(data, in_stream, owner, at, &mut out)?;
+        if came && self.signals.has_table() {
+            let last = self.pending.last().map(|(event, _)| event);
+            self.signals.notice(last.or(self.batch.last()));
+        }
         if self.decoder.take_insert_that_lacks() && !merging {
             self.show_late()?;
         }
@@ -523,7 +547,8 @@ impl Following {
         let waits = self.merging.waits_for_log(self.decoder.position().point().lsn);
         let ask = waits.then(|| self.asked_at.map_or_else(Instant::now, |at| at + ASK_INTERVAL));
         let report = self.merging.is_active().then(|| Instant::now() + REPORT_INTERVAL);
-        [batch, self.merging.wake_at(), ask, report].into_iter().flatten().min()
+        let file = self.signals.wake_at().filter(|_| !self.decoder.in_transaction());
+        [batch, self.merging.wake_at(), ask, report, file].into_iter().flatten().min()
     }
 }
 

@@ -105,6 +105,7 @@ impl Merging {
         let share = MAX_WAITING_BYTES / u64::try_from(max_reads).unwrap_or(u64::MAX).max(1);
         let mut chunk = ChunkTarget::default();
         chunk.bytes = chunk.bytes.min(share);
+        chunk.first_rows = options.settings.chunk_rows.unwrap_or(chunk.first_rows);
         let mark = match &exported {
             Some(_) => SnapshotMark::Row,
             None => SnapshotMark::Incremental,
@@ -160,6 +161,11 @@ impl Merging {
     #[inline]
     pub(super) fn is_active(&self) -> bool {
         self.active
+    }
+
+    /// Lets changes be shown to the merge until the end of the transaction.
+    pub(super) fn wake(&mut self) {
+        self.active = true;
     }
 
     /// What an offset has to say.
@@ -352,9 +358,9 @@ impl Merging {
             match self.plans.get(&*read.table) {
                 Some(plan) => {
                     let mut plan = Arc::clone(plan);
-                    if matches!(read.region, Region::Keys(_)) && plan.condition.is_some() {
+                    if matches!(read.region, Region::Keys(_)) && plan.is_of_some_rows() {
                         // They are read because a change was lacking, whoever asked for which rows.
-                        Arc::make_mut(&mut plan).condition = None;
+                        plan = Arc::new(plan.of_all_rows());
                     }
                     self.ask_for(read, plan);
                 }

@@ -95,7 +95,11 @@ fn what_is_wrong_is_named() {
         ("slot.nam", "x", "Unknown configuration \"slot.nam\""),
         ("memory.size", "0", "memory.size must not be 0"),
         ("tasks.max", "2", "\"tasks.max\" is not supported, only 1"),
-        ("signal.enabled.channels", "kafka", "\"signal.enabled.channels\" is not supported"),
+        (
+            "notification.enabled.channels",
+            "log",
+            "\"notification.enabled.channels\" is not supported",
+        ),
         ("transforms", "unwrap", "this program has no transforms"),
         ("time.precision.mode", "structured", "time.precision.mode: Value must be one of adaptive"),
         (

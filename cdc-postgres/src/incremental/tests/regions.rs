@@ -91,7 +91,8 @@ async fn filters_conditions_and_queries_choose_rows_and_columns() {
     let mut copy = Copy::new(&database, 1, small_chunks());
     copy.want(&database, &table, 1).await;
     let id = TableId::new("public", "t");
-    let plan = TableReadPlan::clone(&copy.plans[&id]).with_condition("id % 2 = 0 OR id < 10");
+    let mut plan = TableReadPlan::clone(&copy.plans[&id]);
+    plan.choose("id % 2 = 0 OR id < 10");
     copy.plans.insert(id.clone(), Arc::new(plan.clone()));
     let copy = copy.run().await;
     let wanted = |n: &i32| (n % 5 != 0 || *n > 90) && (n % 2 == 0 || *n < 10);
@@ -100,7 +101,7 @@ async fn filters_conditions_and_queries_choose_rows_and_columns() {
 
     let mut copy = Copy::new(&database, 1, small_chunks());
     copy.want(&database, &table, 1).await;
-    let plan = plan.with_select("SELECT id, v + 1000 AS v FROM t WHERE id <= 20 ;\n");
+    plan.choose("SELECT id, v + 1000 AS v FROM t WHERE id <= 20 ;\n");
     copy.plans.insert(id, Arc::new(plan));
     let copy = copy.run().await;
     assert_eq!(copy.column("v")[..2], ["Int32(1001)", "Int32(1002)"]);
