@@ -81,6 +81,15 @@ impl BatchBuilder {
         self.events.len() >= self.limits.max_events || self.bytes >= self.limits.max_bytes
     }
 
+    /// What there is room for, one event at least.
+    pub(crate) fn room(&self) -> BatchLimits {
+        BatchLimits {
+            max_events: self.limits.max_events.saturating_sub(self.events.len()).max(1),
+            max_bytes: self.limits.max_bytes.saturating_sub(self.bytes).max(1),
+            max_delay: self.limits.max_delay,
+        }
+    }
+
     /// Until when the first event may wait for others.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadline

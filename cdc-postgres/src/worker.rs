@@ -1,6 +1,7 @@
 //! The task that makes batches: first copy, joining tables, then the log.
 
 mod chunks;
+mod first_copy;
 mod follow;
 mod merging;
 mod read;
@@ -24,7 +25,7 @@ use crate::publication::PublicationPlan;
 use crate::relations::Relations;
 use crate::shape::Shaper;
 use crate::slot::{self, NewSlot};
-use crate::snapshot::{self, Kind, SnapshotReader};
+use crate::snapshot::{self, ExportedSnapshot, SnapshotReader};
 use crate::stream::LogStream;
 use crate::survey::Survey;
 
@@ -241,17 +242,17 @@ impl Worker {
             return Ok(stream);
         }
         let published = self.copied(None).await?;
-        let kind = Kind::Exported(&snapshot);
-        let reader = SnapshotReader::open(&self.options, kind, &published).await;
+        let exported = ExportedSnapshot::keep(&self.options, &snapshot).await;
         // The exported snapshot is imported, or useless; the stream may begin and holds the slot.
         let stream = self.start_stream().await?;
-        match reader {
-            Ok(reader) => {
-                self.read(reader, emptied).await?;
-                self.finish_copy(None).await?;
-            }
+        match self.copy_exported(exported?, published, emptied).await {
+            Ok(()) => {}
             Err(PostgresError::TableRewritten { table }) => {
-                tracing::warn!(%table, "the table was rewritten, truncated or altered since the slot was made; the copy begins with a new snapshot");
+                tracing::warn!(%table, "the table was altered since the slot was made; the copy begins with a new snapshot");
+                self.copy_by_own_snapshot(None).await?;
+            }
+            Err(error @ PostgresError::SnapshotLock { .. }) => {
+                tracing::warn!(%error, "the copy begins with a new snapshot");
                 self.copy_by_own_snapshot(None).await?;
             }
             Err(error) => return Err(error),
@@ -268,12 +269,11 @@ impl Worker {
         let published = self.copied(tables.as_deref()).await?;
         let all = tables.is_none() && self.options.filter.copies_all();
         let tables = (!all).then(|| published.iter().map(|table| table.id.clone()).collect());
-        let reader = SnapshotReader::open(&self.options, Kind::Own, &published).await?;
-        let shows = reader.shows.clone();
+        let reader = SnapshotReader::open(&self.options, &published).await?;
+        let (visible, until) = reader.shows.clone();
         self.read(reader, true).await?;
         let copy = self.position.copies + 1;
-        let read = shows.map(|(visible, until)| Read { visible, until, tables, copy });
-        self.finish_copy(read).await
+        self.finish_copy(Some(Read { visible, until, tables, copy })).await
     }
 
     /// Reads all rows by a snapshot of our own, with nothing to follow.
@@ -282,7 +282,7 @@ impl Worker {
             server::insert_position(&self.held.sql, self.held.survey.server.segment_size).await?;
         self.save_now().await?;
         let published = self.copied(None).await?;
-        let reader = SnapshotReader::open(&self.options, Kind::Own, &published).await?;
+        let reader = SnapshotReader::open(&self.options, &published).await?;
         self.read(reader, emptied).await?;
         self.position.copies += 1;
         self.position.sent = 0;

@@ -18,7 +18,7 @@ use super::visible::Visible;
 use crate::batch::BatchLimits;
 use crate::error::{Error, Result};
 use crate::event::{ChangeEvent, Operation};
-use crate::origin::TransactionOrigin;
+use crate::origin::{SnapshotMark, TransactionOrigin};
 use crate::row::Row;
 use crate::schema::TableId;
 
@@ -35,16 +35,20 @@ pub struct MergeOptions {
     /// Whether key changes reach a target as a delete and a change, because it is neither transactional nor versioned and
     /// could not repeat them. One that lacks columns then has its new key read again.
     pub split_key_changes: bool,
+    /// How rows are marked: as [`Incremental`](SnapshotMark::Incremental), or, where all are of the exported snapshot, as a
+    /// [`Row`](SnapshotMark::Row) of the first copy.
+    pub mark: SnapshotMark,
 }
 
 impl Default for MergeOptions {
-    /// 4 reads, the default chunk, 32 MiB, key changes as they are.
+    /// 4 reads, the default chunk, 32 MiB, key changes as they are, rows of a snapshot beside the stream.
     fn default() -> Self {
         MergeOptions {
             max_reads: 4,
             chunk: ChunkTarget::default(),
             max_remembered_bytes: 32 << 20,
             split_key_changes: false,
+            mark: SnapshotMark::Incremental,
         }
     }
 }
@@ -79,6 +83,26 @@ impl TablePlan {
             text_in_byte_order: false,
             estimated_rows: None,
             condition: None,
+        }
+    }
+}
+
+/// A table of which nothing is read yet.
+impl From<TablePlan> for TableState {
+    fn from(plan: TablePlan) -> Self {
+        let left = if plan.key.is_empty() { vec![KeyRange::all()] } else { plan.ranges };
+        TableState {
+            schema: plan.table.schema.to_string(),
+            table: plan.table.table.to_string(),
+            key: plan.key,
+            text_in_byte_order: plan.text_in_byte_order,
+            left,
+            again: Vec::new(),
+            rows: 0,
+            bytes: 0,
+            chunks: 0,
+            estimated_rows: plan.estimated_rows,
+            condition: plan.condition,
         }
     }
 }
@@ -131,7 +155,7 @@ impl<V: Visible> Merge<V> {
             open: None,
             tables: state.tables.into_iter().map(table).collect(),
             places: HashMap::new(),
-            outbox: Outbox::default(),
+            outbox: Outbox::new(options.mark),
             newest: None,
             next_read: 0,
             next_ticket: 0,
@@ -171,27 +195,14 @@ impl<V: Visible> Merge<V> {
     /// Reads these tables, from their beginning if they are being read already.
     pub fn request(&mut self, plans: impl IntoIterator<Item = TablePlan>, first: FirstReads) {
         for plan in plans {
-            let ranges =
-                if plan.key.is_empty() { vec![KeyRange::all()] } else { plan.ranges.clone() };
-            let state = TableState {
-                schema: plan.table.schema.to_string(),
-                table: plan.table.table.to_string(),
-                key: plan.key,
-                text_in_byte_order: plan.text_in_byte_order,
-                left: ranges,
-                again: Vec::new(),
-                rows: 0,
-                bytes: 0,
-                chunks: 0,
-                estimated_rows: plan.estimated_rows,
-                condition: plan.condition,
-            };
+            let id = plan.table.clone();
+            let state = TableState::from(plan);
             let unknown = match first {
                 FirstReads::Exported => Unknown::nothing(),
                 FirstReads::Own if self.paused => Unknown::everything(),
                 FirstReads::Own => Unknown::up_to_now(self.open.as_ref().map(|o| &o.transaction)),
             };
-            if let Some(table) = self.find(&plan.table) {
+            if let Some(table) = self.find(&id) {
                 table.ask_anew(state);
                 table.rebase(unknown);
                 continue;
@@ -554,6 +565,13 @@ impl<V: Visible> Merge<V> {
     }
 
     // ---- what comes out
+
+    /// Gives numbers among the events of snapshots to so many events that the source itself makes (announcements of tables), which
+    /// it gives before all others. The first of the numbers.
+    pub fn number(&mut self, events: u64) -> u64 {
+        self.sent += events;
+        self.sent - events
+    }
 
     /// Whether there are events of snapshots to take. They are taken before the next change of the stream is handed in.
     pub fn has_events(&self) -> bool {

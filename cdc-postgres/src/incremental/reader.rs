@@ -18,7 +18,9 @@ use crate::catalog::{self, failed, get, millis};
 use crate::error::{LOCK_NOT_AVAILABLE, PostgresError};
 use crate::lsn::Lsn;
 use crate::options::Options;
-use crate::snapshot::{PublishedColumns, TableRows, published_columns, row_of_line, visible_set};
+use crate::snapshot::{
+    PublishedColumns, TableRows, published_columns, rewritten, row_of_line, visible_set,
+};
 
 /// So many bytes of values are given together.
 const BLOCK_SIZE: usize = 256 * 1024;
@@ -51,12 +53,23 @@ pub(super) struct Reader {
     client: SqlClient,
     segment_size: u64,
     schemas: Schemas,
+    /// The snapshot that was exported under a name is read, rather than a new one for each chunk.
+    exported: Option<Exported>,
+}
+
+/// A snapshot that is older than the reads.
+#[derive(Debug)]
+struct Exported {
+    name: Arc<str>,
+    /// Sees the catalog as it is now.
+    now: SqlClient,
 }
 
 impl Reader {
     pub(super) async fn connect(
         options: &Arc<Options>,
         schemas: &Schemas,
+        exported: Option<&Arc<str>>,
     ) -> Result<Self, PostgresError> {
         let client = catalog::connect(&options.sql).await?;
         // A chunk is small: it is had from an index sooner than it is compiled or shared out.
@@ -72,7 +85,20 @@ impl Reader {
             .await
             .map_err(failed(&client, "setting up the session"))?;
         let segment_size = u64::try_from(get::<i64>(&client, &row, "size")?).unwrap_or(1 << 24);
-        Ok(Reader { options: Arc::clone(options), client, segment_size, schemas: schemas.clone() })
+        let exported = match exported {
+            None => None,
+            Some(name) => Some(Exported {
+                name: Arc::clone(name),
+                now: catalog::connect(&options.sql).await?,
+            }),
+        };
+        Ok(Reader {
+            options: Arc::clone(options),
+            client,
+            segment_size,
+            schemas: schemas.clone(),
+            exported,
+        })
     }
 
     /// Carries out a read. After an error, or when this is dropped, the session has to be [freed](Self::free) before it is
@@ -87,8 +113,15 @@ impl Reader {
         self.begin(read, plan).await?;
         let begin = Instant::now();
         let (visible, horizon) = visible_set(&self.client).await?;
-        let horizon = before_page_header(horizon, self.segment_size);
-        // The snapshot is no older than the lock, so that its catalog is the present one.
+        let horizon = match &self.exported {
+            // The snapshot is no older than the lock, so that its catalog is the present one.
+            None => before_page_header(horizon, self.segment_size),
+            Some(exported) => {
+                rewritten::check(&self.client, &exported.now, &plan.published).await?;
+                // It shows nothing that the stream brings.
+                Lsn::ZERO
+            }
+        };
         let mut types = TypeCatalog::default();
         let columns =
             published_columns(&self.client, &mut types, &plan.published, &self.options).await?;
@@ -140,8 +173,12 @@ impl Reader {
             }
             _ => "",
         };
+        let import = match &self.exported {
+            None => String::new(),
+            Some(exported) => format!("SET TRANSACTION SNAPSHOT '{}'; ", exported.name),
+        };
         let statements = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {import}\
              SET LOCAL row_security = off; SET LOCAL statement_timeout = 0; {plans}\
              SET LOCAL lock_timeout = {}; LOCK TABLE {} IN ACCESS SHARE MODE",
             millis(timeout),

@@ -64,8 +64,19 @@ pub(crate) struct Readers {
 const WAITING_ANSWERS: usize = 64;
 
 impl Readers {
-    /// Starts tasks for so many connections that read, and one that asks.
+    /// Readers that read each chunk by a snapshot of its own.
+    #[cfg(test)]
     pub(crate) fn start(options: &Arc<Options>, connections: usize) -> Self {
+        Self::of_snapshot(options, connections, None)
+    }
+
+    /// Starts tasks for so many connections that read, and one that asks. Each chunk is read by a snapshot of its own; where a
+    /// name is given, all by the one that is exported under it.
+    pub(crate) fn of_snapshot(
+        options: &Arc<Options>,
+        connections: usize,
+        exported: Option<&Arc<str>>,
+    ) -> Self {
         let connections = connections.max(1);
         let (asks, asked) = mpsc::channel(64);
         let (out, answers) = mpsc::channel(WAITING_ANSWERS * (connections + 1));
@@ -77,6 +88,7 @@ impl Readers {
             tokio::spawn(read_chunks(
                 Arc::clone(options),
                 schemas.clone(),
+                exported.cloned(),
                 Arc::clone(&waiting),
                 out.clone(),
             ));
@@ -159,6 +171,7 @@ impl Backoff {
 async fn read_chunks(
     options: Arc<Options>,
     schemas: Schemas,
+    exported: Option<Arc<str>>,
     jobs: Arc<Mutex<mpsc::UnboundedReceiver<Job>>>,
     out: mpsc::Sender<Answer>,
 ) {
@@ -168,15 +181,24 @@ async fn read_chunks(
         let job = jobs.lock().await.recv().await;
         let Some(Job { read, plan, credit, mut wanted }) = job else { return };
         let reading = async {
-            let error =
-                match read_one(&options, &schemas, &mut session, &read, &plan, &out, &credit).await
-                {
-                    Ok(()) => {
-                        backoff = Backoff::default();
-                        return false;
-                    }
-                    Err(error) => error,
-                };
+            let error = match read_one(
+                &options,
+                &schemas,
+                exported.as_ref(),
+                &mut session,
+                &read,
+                &plan,
+                &out,
+                &credit,
+            )
+            .await
+            {
+                Ok(()) => {
+                    backoff = Backoff::default();
+                    return false;
+                }
+                Err(error) => error,
+            };
             if error.kind() == ErrorKind::Transient {
                 // Whoever asks will ask again.
                 backoff.wait().await;
@@ -201,6 +223,7 @@ async fn read_chunks(
 async fn read_one(
     options: &Arc<Options>,
     schemas: &Schemas,
+    exported: Option<&Arc<str>>,
     session: &mut Option<Reader>,
     read: &Read,
     plan: &TableReadPlan,
@@ -209,7 +232,7 @@ async fn read_one(
 ) -> Result<(), PostgresError> {
     let reader = match session {
         Some(reader) => reader,
-        None => session.insert(Reader::connect(options, schemas).await?),
+        None => session.insert(Reader::connect(options, schemas, exported).await?),
     };
     reader.read(read, plan, out, credit).await
 }

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cdc_core::snapshot::{Stamp, TablePlan};
-use cdc_core::{
-    Answer, BatchLimits, Error, ErrorKind, Request, SnapshotOf, TableId, TransactionOrigin,
-};
+use cdc_core::{Answer, Error, ErrorKind, Request, SnapshotOf, TableId, TransactionOrigin};
 use tokio::time::Instant;
 
 use super::Worker;
@@ -73,9 +71,8 @@ impl Worker {
     /// Takes the rows that the merge has ready.
     pub(super) async fn give_rows(&mut self, state: &mut Following) -> Result<(), PostgresError> {
         while state.merging.has_events() {
-            let limits = BatchLimits { max_events: 1024, ..self.held.context.limits };
             let mut given = std::mem::take(&mut state.given);
-            state.merging.take(&limits, &self.stamp(state), &mut given);
+            state.merging.take(&state.batch.room(), &self.stamp(state), &mut given);
             for event in given.drain(..) {
                 state.batch.push(event);
             }

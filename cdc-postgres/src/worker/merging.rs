@@ -8,7 +8,7 @@ use cdc_core::snapshot::{
     ChunkTarget, FirstReads, Merge, MergeOptions, Read, ReadId, Region, Stamp, TablePlan,
 };
 use cdc_core::status::Progress;
-use cdc_core::{BatchLimits, ChangeEvent, TableId, TransactionOrigin};
+use cdc_core::{BatchLimits, ChangeEvent, SnapshotMark, TableId, TransactionOrigin};
 use tokio::time::Instant;
 
 use crate::error::PostgresError;
@@ -37,6 +37,8 @@ pub(super) struct Merging {
     active: bool,
     paused: bool,
     readers: Option<Readers>,
+    /// The name of the snapshot that they read.
+    exported: Option<Arc<str>>,
     asks: VecDeque<Ask>,
     plans: HashMap<TableId, Arc<TableReadPlan>>,
     /// Reads that were asked for and have not ended.
@@ -74,13 +76,41 @@ impl Merging {
         chunks: &Chunks,
         progress: Progress,
     ) -> Self {
+        Self::with(options, position, chunks, progress, None)
+    }
+
+    /// Reads tables by the snapshot that is exported under a name, which shows what stands in the log before `position`.
+    pub(super) fn exported(
+        options: &Arc<Options>,
+        position: Lsn,
+        chunks: &Chunks,
+        progress: Progress,
+        name: Arc<str>,
+        plans: Vec<(TablePlan, TableReadPlan)>,
+    ) -> Self {
+        let mut merging = Self::with(options, position, chunks, progress, Some(name));
+        merging.request_by(FirstReads::Exported, plans);
+        merging
+    }
+
+    fn with(
+        options: &Arc<Options>,
+        position: Lsn,
+        chunks: &Chunks,
+        progress: Progress,
+        exported: Option<Arc<str>>,
+    ) -> Self {
         let readers = options.settings.snapshot_connections.get();
         let max_reads = readers * 2;
         let share = MAX_WAITING_BYTES / u64::try_from(max_reads).unwrap_or(u64::MAX).max(1);
         let mut chunk = ChunkTarget::default();
         chunk.bytes = chunk.bytes.min(share);
         chunk.first_rows = options.settings.chunk_rows.unwrap_or(chunk.first_rows);
-        let merge_options = MergeOptions { max_reads, chunk, ..MergeOptions::default() };
+        let mark = match &exported {
+            Some(_) => SnapshotMark::Row,
+            None => SnapshotMark::Incremental,
+        };
+        let merge_options = MergeOptions { max_reads, chunk, mark, ..MergeOptions::default() };
         let mut merge = Merge::new(merge_options, position, chunks.state.clone());
         if chunks.paused {
             merge.pause();
@@ -91,6 +121,7 @@ impl Merging {
             merge,
             paused: chunks.paused,
             readers: None,
+            exported,
             asks: VecDeque::new(),
             plans: HashMap::new(),
             reading: HashMap::new(),
@@ -100,6 +131,30 @@ impl Merging {
             dirty: false,
             progress,
         }
+    }
+
+    /// Notes the columns of a table, between two transactions.
+    pub(super) fn announced(
+        &mut self,
+        table: ChangeEvent,
+        out: &mut Vec<ChangeEvent>,
+    ) -> Result<(), PostgresError> {
+        self.change(table, out)
+    }
+
+    /// Numbers events that are given before those of the merge.
+    pub(super) fn number(&mut self, events: usize) -> u64 {
+        self.merge.number(u64::try_from(events).unwrap_or(u64::MAX))
+    }
+
+    /// Whether nothing is left to read.
+    pub(super) fn is_idle(&self) -> bool {
+        self.merge.is_idle()
+    }
+
+    /// How many events were given, in all runs.
+    pub(super) fn sent(&self) -> u64 {
+        self.merge.state().sent
     }
 
     /// Whether changes have to be shown to the merge.
@@ -136,15 +191,19 @@ impl Merging {
         position: Lsn,
     ) -> Result<(), PostgresError> {
         self.merge.reached(position)?;
+        self.request_by(FirstReads::Own, plans);
+        Ok(())
+    }
+
+    fn request_by(&mut self, first: FirstReads, plans: Vec<(TablePlan, TableReadPlan)>) {
         let mut tables = Vec::with_capacity(plans.len());
         for (table, read) in plans {
             self.plans.insert(table.table.clone(), Arc::new(read));
             tables.push(table);
         }
-        self.merge.request(tables, FirstReads::Own);
+        self.merge.request(tables, first);
         self.active = !self.merge.is_idle();
         self.dirty = true;
-        Ok(())
     }
 
     /// Gives up the snapshot of a table; false where that cannot be.
@@ -339,8 +398,9 @@ impl Merging {
             return;
         }
         let connections = self.options.settings.snapshot_connections;
-        let readers =
-            self.readers.get_or_insert_with(|| Readers::start(&self.options, connections.get()));
+        let readers = self.readers.get_or_insert_with(|| {
+            Readers::of_snapshot(&self.options, connections.get(), self.exported.as_ref())
+        });
         while let Some(ask) = self.asks.pop_front() {
             if let Err(refused) = readers.asks.try_send(ask) {
                 // They are busy; it is asked again.

@@ -94,16 +94,18 @@ fn all_ids(batches: &[Batch]) -> Vec<i64> {
     batches.iter().flat_map(ids).collect()
 }
 
-/// Reads the snapshot to its end: to the first offset that is not before the first event.
+/// Reads the snapshot to its end: to the first offset that is not before the first event and has the row that was there.
 async fn settle(source: &mut dyn Source) -> Offset {
     let positions = source.positions();
+    let mut seen = Vec::new();
     loop {
         let batch = tokio::time::timeout(PATIENCE, source.next_batch()).await;
         let batch = batch.expect("the snapshot ends").unwrap().expect("the source ended");
         if batch.save_now {
             source.acknowledger().acknowledge(&batch.offset);
         }
-        if !positions.before_first_event(&batch.offset).unwrap() {
+        seen.extend(ids(&batch));
+        if !positions.before_first_event(&batch.offset).unwrap() && seen == [0] {
             return batch.offset;
         }
     }
