@@ -87,7 +87,9 @@ async fn tables_outside_of_the_list_of_copies_are_followed_alone() {
     assert_eq!(reads(&copy), ["public.a First", "public.a Row", "public.a Last"]);
     assert_eq!(copy.target.contents()["public.b"].len(), 1);
 
-    let mut named = Copy::new(database.source().slot_name("cdc_named").snapshot_tables(["*.b"]));
+    let name = format!("named_{}", database.name);
+    let builder = database.source().slot_name(name.as_str()).publication_name(name);
+    let mut named = Copy::new(builder.snapshot_tables(["*.b"]));
     named.start().await.unwrap();
     named.catch_up().await.unwrap();
     named.source.close().await.unwrap();
