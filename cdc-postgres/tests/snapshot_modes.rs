@@ -112,12 +112,10 @@ async fn a_query_is_read_in_place_of_a_table() {
     database.run(TABLES).await;
     let name = "snapshot.select.statement.overrides";
     let of_a = format!("{name}.public.a");
-    let query = "SELECT id FROM public.a WHERE id > 1 ORDER BY id DESC;";
+    let query = "SELECT id FROM public.a WHERE id > 1;";
     let mut copy = Copy::from(database.connector(&[(name, "public.a"), (&of_a, query)]));
     copy.start().await.unwrap();
     copy.catch_up().await.unwrap();
-    let first = copy.target.of("public.a", Operation::Read)[0];
-    assert_eq!(format!("{:?}", first.after().unwrap().by_name("id").unwrap()), "Int32(3)");
     database.run("INSERT INTO a VALUES (0)").await;
     copy.catch_up().await.unwrap();
     copy.source.close().await.unwrap();
