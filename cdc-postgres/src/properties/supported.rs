@@ -215,7 +215,7 @@ pub(crate) const SUPPORTED: &[Supported] = &[
         "snapshot.max.threads",
         "1",
         "4",
-        "how many connections read chunks, in the first copy and beside the stream; with more than one the rows of a table come in another order than that of its key, without the marks of the first and the last",
+        "how many connections read chunks, in the first copy and beside the stream; with more than one the rows of a table come in another order than that of its key, without the marks of the first and the last in the table",
     ),
     option(
         "snapshot.include.collection.list",
