@@ -35,6 +35,7 @@ pub struct PostgresSourceBuilder {
     address: Address,
     tables: Option<Vec<String>>,
     exclude: Vec<String>,
+    copied: Option<Vec<String>>,
     columns: ColumnOptions,
     identities: Vec<(String, ReplicaIdentity)>,
     pub(crate) given: Given,
@@ -97,6 +98,7 @@ impl PostgresSourceBuilder {
             address,
             tables: None,
             exclude: Vec::new(),
+            copied: None,
             columns: ColumnOptions::default(),
             identities: Vec::new(),
             given: Given::default(),
@@ -317,6 +319,13 @@ impl PostgresSourceBuilder {
         self
     }
 
+    /// Of the tables that are followed those whose rows are copied, in the form of [`tables`](Self::tables)
+    /// (`snapshot.include.collection.list`). Of the others come changes alone, unless a snapshot of them is asked for.
+    pub fn snapshot_tables<T: Into<String>>(mut self, tables: impl IntoIterator<Item = T>) -> Self {
+        self.copied.get_or_insert_default().extend(strings(tables));
+        self
+    }
+
     /// What is read in place of a table (`schema.table`, as it is written in the catalog): a query that gives the table's columns by
     /// their names (`snapshot.select.statement.overrides`). Streamed changes are all changes of the table.
     pub fn snapshot_select(mut self, table: TableId, query: impl Into<String>) -> Self {
@@ -421,6 +430,10 @@ impl PostgresSourceBuilder {
         let filter = TableFilter {
             include: patterns("tables", NamePattern::table, &self.tables.unwrap_or_default())?,
             exclude: patterns("exclude_tables", NamePattern::table, &self.exclude)?,
+            copied: match &self.copied {
+                Some(copied) => Some(patterns("snapshot_tables", NamePattern::table, copied)?),
+                None => None,
+            },
             lists: std::mem::take(&mut given.lists),
         };
         for (tables, identity) in self.identities {

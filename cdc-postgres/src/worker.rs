@@ -267,7 +267,7 @@ impl Worker {
         tables: Option<Vec<TableId>>,
     ) -> Result<(), PostgresError> {
         let published = self.copied(tables.as_deref()).await?;
-        let all = tables.is_none() && self.options.filter.lists.copied.is_none();
+        let all = tables.is_none() && self.options.filter.copies_all();
         let tables = (!all).then(|| published.iter().map(|table| table.id.clone()).collect());
         let reader = SnapshotReader::open(&self.options, &published).await?;
         let (visible, until) = reader.shows.clone();

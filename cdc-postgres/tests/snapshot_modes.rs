@@ -87,6 +87,14 @@ async fn tables_outside_of_the_list_of_copies_are_followed_alone() {
     assert_eq!(reads(&copy), ["public.a First", "public.a Row", "public.a Last"]);
     assert_eq!(copy.target.contents()["public.b"].len(), 1);
 
+    let name = format!("named_{}", database.name);
+    let builder = database.source().slot_name(name.as_str()).publication_name(name);
+    let mut named = Copy::new(builder.snapshot_tables(["*.b"]));
+    named.start().await.unwrap();
+    named.catch_up().await.unwrap();
+    named.source.close().await.unwrap();
+    assert_eq!(reads(&named), ["public.b First", "public.b Last"]);
+
     // A copy by a snapshot of its own leaves nothing out of the changes of the others.
     database.run("INSERT INTO b VALUES (3); INSERT INTO a VALUES (4)").await;
     let mut anew = Copy::from(database.connector(&list));
@@ -96,6 +104,23 @@ async fn tables_outside_of_the_list_of_copies_are_followed_alone() {
     assert_eq!(reads(&anew).len(), 4);
     assert!(anew.target.of("public.a", Operation::Create).is_empty());
     assert!(!anew.target.of("public.b", Operation::Create).is_empty());
+}
+
+#[tokio::test]
+async fn a_query_is_read_in_place_of_a_table() {
+    let database = TestDatabase::create().await;
+    database.run(TABLES).await;
+    let name = "snapshot.select.statement.overrides";
+    let of_a = format!("{name}.public.a");
+    let query = "SELECT id FROM public.a WHERE id > 1;";
+    let mut copy = Copy::from(database.connector(&[(name, "public.a"), (&of_a, query)]));
+    copy.start().await.unwrap();
+    copy.catch_up().await.unwrap();
+    database.run("INSERT INTO a VALUES (0)").await;
+    copy.catch_up().await.unwrap();
+    copy.source.close().await.unwrap();
+    assert_eq!(copy.target.contents()["public.a"].len(), 3);
+    assert_eq!(copy.target.contents()["public.b"].len(), 1);
 }
 
 #[tokio::test]

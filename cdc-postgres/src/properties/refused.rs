@@ -23,8 +23,11 @@ pub(crate) const REFUSED: &[(&str, &str)] = &[
     ("snapshot.locking.mode.custom.name", "leave it out: tables are locked in ACCESS SHARE mode"),
     ("snapshot.query.mode*", "leave it out: tables are read as they are published"),
     ("snapshot.tables.order.by.row.count", "order the tables in table.include.list"),
-    ("snapshot.max.threads.multiplier", "leave it out: a copy has one connection"),
-    ("legacy.snapshot.max.threads", "leave it out: a copy has one connection"),
+    (
+        "snapshot.max.threads.multiplier",
+        "leave it out: into how many ranges a table is parted follows from its size",
+    ),
+    ("legacy.snapshot.max.threads", "leave it out: connections share the ranges of a large table"),
     ("snapshot.delay.ms", "start the program later"),
     (
         "streaming.delay.ms",

@@ -1,5 +1,6 @@
 //! `snapshot.*`.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use cdc_core::{Error, Properties, Result, TableId};
@@ -27,7 +28,9 @@ pub(super) fn read(properties: &Properties, given: &mut Given) -> Result<()> {
     given.settings.chunk_rows = count(properties, "incremental.snapshot.chunk.size", 1)?
         .and_then(|rows| u64::try_from(rows).ok());
     given.settings.selects = selects(properties)?;
-    properties.accept_only("snapshot.max.threads", &["1"], "a copy has one connection")
+    let connections = count(properties, "snapshot.max.threads", 1)?.and_then(NonZeroUsize::new);
+    given.settings.snapshot_connections = connections.unwrap_or(NonZeroUsize::MIN);
+    Ok(())
 }
 
 /// What is read in place of tables: a list of them, and an option for each.

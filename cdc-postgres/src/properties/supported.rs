@@ -211,7 +211,12 @@ pub(crate) const SUPPORTED: &[Supported] = &[
         "how long these locks are waited for with `snapshot.locking.mode=shared`, or where it is set; else as long as it takes",
     ),
     option("snapshot.fetch.size", "", "2000", "the most rows of a copy in a batch"),
-    option("snapshot.max.threads", "1", "1", "only 1"),
+    option(
+        "snapshot.max.threads",
+        "1",
+        "4",
+        "how many connections read chunks, in the first copy and beside the stream; with more than one the rows of a table come in another order than that of its key, without the marks of the first and the last in the table",
+    ),
     option(
         "snapshot.include.collection.list",
         "",

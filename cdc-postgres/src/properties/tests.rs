@@ -117,7 +117,7 @@ fn values_that_do_not_describe_what_happens_are_refused() {
         ("snapshot.mode", "sometimes", "String must be one of"),
         ("snapshot.isolation.mode", "read_committed", "only serializable, repeatable_read"),
         ("snapshot.locking.mode", "custom", "only none, shared"),
-        ("snapshot.max.threads", "4", "only 1"),
+        ("snapshot.max.threads", "0", "Value must be at least 1"),
         ("snapshot.fetch.size", "0", "Value must be at least 1"),
         ("snapshot.select.statement.overrides", "orders", "schema.table"),
         (
@@ -170,6 +170,7 @@ fn options_become_what_the_builder_has_for_them() {
         ("snapshot.select.statement.overrides.public.orders", "SELECT 1;"),
         ("snapshot.select.statement.overrides.shop.a.b", "SELECT 2"),
         ("incremental.snapshot.chunk.size", "1024"),
+        ("snapshot.max.threads", "3"),
         ("signal.enabled.channels", "file, source"),
         ("signal.data.collection", "public.debezium_signal"),
         ("signal.poll.interval.ms", "250"),
@@ -183,6 +184,7 @@ fn options_become_what_the_builder_has_for_them() {
     assert_eq!(select_for("shop", "a.b"), Some("SELECT 2"));
     assert_eq!(select_for("shop", "a"), None);
     assert_eq!(options.settings.chunk_rows, Some(1_024));
+    assert_eq!(options.settings.snapshot_connections.get(), 3);
     assert_eq!(options.settings.snapshot, SnapshotMode::Always);
     assert_eq!(options.settings.origin, Some(OriginFilter::None));
     assert_eq!(options.settings.slot_patience.map(|patience| patience.as_secs()), Some(6));

@@ -6,6 +6,7 @@ mod key_types;
 mod locks;
 mod questions;
 mod regions;
+mod speed;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use cdc_core::snapshot::{
     ChunkTarget, FirstReads, Merge, MergeOptions, ReadId, Region, SnapshotState, Stamp,
 };
-use cdc_core::{BatchLimits, ChangeEvent, ErrorKind, Operation, Row, TableId, TransactionOrigin};
+use cdc_core::{BatchLimits, ErrorKind, Operation, Row, TableId, TransactionOrigin};
 use database::{PATIENCE, TestDatabase};
 
 use super::plan::{TableReadPlan, plan};
@@ -40,6 +41,8 @@ struct Copy {
     /// As the last table's plan has it.
     text_in_byte_order: bool,
     rows: Vec<Row>,
+    keeps_rows: bool,
+    count: usize,
     /// The regions that were read.
     regions: Vec<Region>,
 }
@@ -65,6 +68,8 @@ impl Copy {
             plans: HashMap::new(),
             text_in_byte_order: false,
             rows: Vec::new(),
+            keeps_rows: true,
+            count: 0,
             regions: Vec::new(),
         }
     }
@@ -174,9 +179,11 @@ impl Copy {
         while self.merge.has_events() {
             let mut events = Vec::new();
             self.merge.take(&BatchLimits::default(), &stamp, &mut events);
-            let is_read = |event: &ChangeEvent| event.operation() == Some(Operation::Read);
-            self.rows
-                .extend(events.iter().filter(|e| is_read(e)).filter_map(|e| e.after().cloned()));
+            let reads = events.iter().filter(|event| event.operation() == Some(Operation::Read));
+            self.count += reads.clone().count();
+            if self.keeps_rows {
+                self.rows.extend(reads.filter_map(|event| event.after().cloned()));
+            }
         }
     }
 
