@@ -88,7 +88,10 @@ mod tests {
                 "are both set; leave one of them out",
             ),
             (r#"{"reselect.columns.include.list": "("}"#, "reselect.columns.include.list: Invalid"),
-            (r#"{"reselect.cache.enabled": "true"}"#, "\"reselect.cache.enabled\" is not supported"),
+            (
+                r#"{"reselect.cache.enabled": "true"}"#,
+                "\"reselect.cache.enabled\" is not supported",
+            ),
             (r#"{"reselect.error.handling.mode": "skip"}"#, "reselect.error.handling.mode"),
             (r#"{"reselect.nulls": "true"}"#, "reselect.nulls"),
             (

@@ -212,9 +212,9 @@ impl Lookup {
                 return Ok(None);
             };
             // A commit is in the log before it can be seen. Rows of before would bring older values back.
-            let hidden = transactions.iter().find(
-                |id| matches!(id, TransactionId::Xid(xid) if !answer.visible.shows(*xid)),
-            );
+            let hidden = transactions
+                .iter()
+                .find(|id| matches!(id, TransactionId::Xid(xid) if !answer.visible.shows(*xid)));
             let Some(hidden) = hidden else { return Ok(Some(answer.found)) };
             if waited <= PATIENCE && waited + wait > PATIENCE {
                 tracing::warn!(
