@@ -83,7 +83,10 @@ impl Lookup {
         if self.plans.len() >= KEPT_PLANS {
             self.plans.clear();
         }
-        self.plans.insert(name, plan.clone());
+        // What a statement finds tells when the table has changed. That a table got a key its next schema tells.
+        if plan.statement.is_some() || plan.keyless {
+            self.plans.insert(name, plan.clone());
+        }
         Ok(plan)
     }
 
