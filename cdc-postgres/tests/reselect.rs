@@ -1,5 +1,7 @@
 //! Columns that the server did not send are read again from the table, in the types of the stream.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod support;
 
 use std::time::Duration;
@@ -304,11 +306,9 @@ async fn rows_are_found_by_a_unique_index_or_by_the_key_of_the_records() {
     assert!(says[0].contains(
         "1 public.none.note cannot be read again for a=2, b=1: several rows have its key"
     ));
-    assert!(
-        says[1].contains("2 public.none.note, b cannot be") || says[1].contains("the row is gone"),
-        "{}",
-        says[1]
-    );
+    let gone = &says[1];
+    let says = "2 public.none.b, note cannot be read again for a=2, b=NULL: the row is gone";
+    assert!(gone.contains(says), "{gone}");
     copy.source.close().await.unwrap();
 }
 
