@@ -56,7 +56,7 @@ impl LogStream {
             timeout => STATUS_INTERVAL.min(timeout / 3).max(Duration::from_millis(10)),
         };
         let room = u32::try_from(queue_bytes).unwrap_or(u32::MAX).clamp(1, u32::MAX >> 3);
-        let reader = Reader {
+        let reader = |copy| Reader {
             copy,
             acknowledged,
             stop,
@@ -67,7 +67,7 @@ impl LogStream {
             told_at: Instant::now(),
             interval,
         };
-        LogStream { chunks, task: tokio::spawn(reader.run()) }
+        LogStream { chunks, task: copy.spawn(|copy| reader(copy).run()) }
     }
 
     /// The next messages; `None` when the server has ended the stream. Cancel-safe.
