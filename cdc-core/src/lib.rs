@@ -88,6 +88,7 @@ mod schema;
 mod sink;
 pub mod snapshot;
 mod source;
+mod stage;
 pub mod status;
 #[cfg(feature = "testkit")]
 pub mod testkit;
@@ -112,5 +113,6 @@ pub use sink::{Ack, Delivery, Outcome, Sink, TransactionalSink};
 pub use source::{
     Acknowledge, Acknowledger, Coverage, Positions, Request, Source, SourceContext, SystemIdentity,
 };
+pub use stage::Stage;
 pub use transform::{TableMapping, Transform};
 pub use value::{Value, ValueRef};

@@ -89,7 +89,6 @@ impl PostgresSource {
         }
     }
 
-    #[cfg(test)]
     pub(crate) fn options(&self) -> &Options {
         &self.options
     }

@@ -95,6 +95,7 @@ pub(crate) fn connect_fields(schema: &Schema, modes: &Modes) -> Arc<[ConnectFiel
         .fields()
         .iter()
         .enumerate()
+        .filter(|(_, field)| !(field.key_only && table.is_some() && !schema.is_of_key()))
         .filter_map(|(index, field)| connect_field(field, index, table, modes))
         .collect()
 }
