@@ -90,6 +90,7 @@ pub mod signal;
 mod sink;
 pub mod snapshot;
 mod source;
+mod stage;
 pub mod status;
 #[cfg(feature = "testkit")]
 pub mod testkit;
@@ -115,5 +116,6 @@ pub use sink::{Ack, Delivery, Outcome, Sink, TransactionalSink};
 pub use source::{
     Acknowledge, Acknowledger, Coverage, Positions, Source, SourceContext, SystemIdentity,
 };
+pub use stage::Stage;
 pub use transform::{TableMapping, Transform};
 pub use value::{Value, ValueRef};

@@ -234,6 +234,16 @@ impl Row {
     /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
     #[inline]
     pub fn into_schema(mut self, schema: Arc<Schema>) -> Result<Row> {
+        self.set_schema(schema)?;
+        Ok(self)
+    }
+
+    /// As [`with_schema`](Self::with_schema), of this row where it stands.
+    ///
+    /// # Errors
+    /// [`Data`](crate::ErrorKind::Data) when the number of fields differs; the row stays as it was.
+    #[inline]
+    pub fn set_schema(&mut self, schema: Arc<Schema>) -> Result<()> {
         if schema.fields().len() != self.len() {
             return Err(Error::data(format!(
                 "a row of {} fields cannot take a schema of {}",
@@ -242,10 +252,10 @@ impl Row {
             )));
         }
         if self.is_view {
-            self = self.with_own_values();
+            *self = self.with_own_values();
         }
         self.schema = schema;
-        Ok(self)
+        Ok(())
     }
 
     /// The values at these indices, under a schema with as many fields; past the last field there is NULL.
@@ -261,19 +271,32 @@ impl Row {
     /// # Errors
     /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
     #[inline]
-    pub fn project(self, schema: Arc<Schema>, indices: &Arc<[usize]>) -> Result<Row> {
+    pub fn project(mut self, schema: Arc<Schema>, indices: &Arc<[usize]>) -> Result<Row> {
+        self.narrow(schema, indices)?;
+        Ok(self)
+    }
+
+    /// As [`project`](Self::project), of this row where it stands.
+    ///
+    /// # Errors
+    /// [`Data`](crate::ErrorKind::Data) when the number of fields differs; the row stays as it was.
+    #[inline]
+    pub fn narrow(&mut self, schema: Arc<Schema>, indices: &Arc<[usize]>) -> Result<()> {
         Self::check_width(&schema, indices.len())?;
         // The place past the last field of this row may hold the next row of the block.
         if self.is_view || indices.iter().any(|&index| index >= self.len()) {
             let values: Arc<[Value]> =
                 indices.iter().map(|&index| self.value(index).unwrap_or_default()).collect();
-            return Ok(Row { schema, storage: Storage::own(values), is_view: false });
+            *self = Row { schema, storage: Storage::own(values), is_view: false };
+            return Ok(());
         }
-        let derived = match self.storage {
+        let derived = match std::mem::replace(&mut self.storage, Storage::Base(Base::Empty)) {
             Storage::Base(base) => Derived::mapped(base, Arc::clone(indices)),
             Storage::Derived(derived) => derived.select(indices),
         };
-        Ok(Row { schema, storage: Storage::Derived(Arc::new(derived)), is_view: false })
+        self.storage = Storage::Derived(Arc::new(derived));
+        self.schema = schema;
+        Ok(())
     }
 
     /// The values with others after them, under a schema with as many fields.
@@ -290,7 +313,20 @@ impl Row {
     /// # Errors
     /// [`Data`](crate::ErrorKind::Data) when the number of fields differs.
     #[inline]
-    pub fn extend<I>(self, schema: Arc<Schema>, added: I) -> Result<Row>
+    pub fn extend<I>(mut self, schema: Arc<Schema>, added: I) -> Result<Row>
+    where
+        I: IntoIterator<Item = Value, IntoIter: ExactSizeIterator>,
+    {
+        self.append(schema, added)?;
+        Ok(self)
+    }
+
+    /// As [`extend`](Self::extend), of this row where it stands.
+    ///
+    /// # Errors
+    /// [`Data`](crate::ErrorKind::Data) when the number of fields differs; the row stays as it was.
+    #[inline]
+    pub fn append<I>(&mut self, schema: Arc<Schema>, added: I) -> Result<()>
     where
         I: IntoIterator<Item = Value, IntoIter: ExactSizeIterator>,
     {
@@ -303,10 +339,13 @@ impl Row {
         };
         if self.is_view || own + added.len() > MOST_OWN {
             let values = (0..len).map(|index| self.value(index).unwrap_or_default());
-            return Self::new(schema, values.chain(added).collect());
+            *self = Self::new(schema, values.chain(added).collect())?;
+            return Ok(());
         }
-        let storage = self.storage.put(added.enumerate().map(|(at, value)| (len + at, value)));
-        Ok(Row { schema, storage, is_view: false })
+        let storage = std::mem::replace(&mut self.storage, Storage::Base(Base::Empty));
+        self.storage = storage.put(added.enumerate().map(|(at, value)| (len + at, value)));
+        self.schema = schema;
+        Ok(())
     }
 
     /// A deep copy that pins no buffer of a batch.

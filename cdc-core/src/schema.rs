@@ -44,6 +44,9 @@ pub struct Field {
     pub default_expression: Option<Arc<str>>,
     /// The comment on the column.
     pub comment: Option<Arc<str>>,
+    /// It is a part of the key that a transform added to rows of a table: targets that keep rows have it as a column, and
+    /// Debezium's records show it in the key alone.
+    pub key_only: bool,
 }
 
 impl Field {
@@ -65,6 +68,7 @@ impl Field {
             native: None,
             default_expression: None,
             comment: None,
+            key_only: false,
         }
     }
 
@@ -169,6 +173,11 @@ impl Schema {
     /// The indices of the key's columns in the order of the key, which need not be that of the columns; empty without a key.
     pub fn key(&self) -> &[usize] {
         &self.key
+    }
+
+    /// Whether it is the schema of a key that is a view of its row.
+    pub(crate) fn is_of_key(&self) -> bool {
+        self.projection.is_some()
     }
 
     /// Whether rows are told apart by a key.

@@ -25,7 +25,6 @@
 mod config;
 mod environment;
 mod error;
-mod low_water;
 mod password;
 mod server_error;
 mod session;

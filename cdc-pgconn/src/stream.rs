@@ -50,20 +50,6 @@ impl Stream {
         }
     }
 
-    /// Asks the system to report the stream as readable only when so many bytes have come (`SO_RCVLOWAT`); 1 is the usual
-    /// state. Over TLS they are bytes of the encrypted stream.
-    ///
-    /// The caller must not wait without a time limit while the mark is above 1.
-    ///
-    /// # Errors
-    /// Where there is no such option: for Unix sockets, which ignore it, and outside of Linux.
-    pub fn set_low_water(&self, bytes: u32) -> io::Result<()> {
-        match self.tcp() {
-            Some(tcp) => crate::low_water::set(tcp, bytes),
-            None => Err(io::ErrorKind::Unsupported.into()),
-        }
-    }
-
     /// Whether what is sent is encrypted.
     pub fn is_encrypted(&self) -> bool {
         matches!(self, Self::Tls(_))

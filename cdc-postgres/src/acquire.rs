@@ -74,7 +74,7 @@ pub(crate) async fn acquire(
         if survey.slot.is_some() && !lost {
             check_held_slot(&survey, options, pipeline)?;
         }
-        let connected = ReplicationConnection::connect(&options.sql.config).await;
+        let connected = ReplicationConnection::connect_on_thread(&options.sql.config).await;
         let refused = match connected {
             Ok(mut link) => {
                 let (history, wal_sender_timeout) = identify(&mut link).await?;

@@ -230,6 +230,19 @@ pub enum PostgresError {
         /// Where.
         position: Lsn,
     },
+    /// A column cannot be read again.
+    #[error(
+        "{column} cannot be read again for {key}: {reason}; leave it as it is with .on_failure(ReselectFailure::Warn) \
+         (reselect.error.handling.mode=warn), or let the log have it with REPLICA IDENTITY FULL"
+    )]
+    Reselect {
+        /// The table and its columns.
+        column: String,
+        /// The row's key.
+        key: String,
+        /// Why.
+        reason: String,
+    },
     /// A table was changed as no snapshot shows it, between the snapshot and its read.
     #[error(
         "{table} was rewritten, truncated or altered while its copy began; the copy starts again"
@@ -288,6 +301,7 @@ impl PostgresError {
             Self::Decode { .. }
             | Self::Log { .. }
             | Self::Value { .. }
+            | Self::Reselect { .. }
             | Self::InsertWithoutToast { .. } => ErrorKind::Data,
             Self::Merge(error) => error.kind(),
             Self::Stopped => ErrorKind::Cancelled,

@@ -90,7 +90,6 @@ impl PostgresSource {
         }
     }
 
-    #[cfg(test)]
     pub(crate) fn options(&self) -> &Options {
         &self.options
     }

@@ -58,7 +58,7 @@ impl LogStream {
             timeout => STATUS_INTERVAL.min(timeout / 3).max(Duration::from_millis(10)),
         };
         let room = u32::try_from(queue_bytes).unwrap_or(u32::MAX).clamp(1, u32::MAX >> 3);
-        let reader = Reader {
+        let reader = |copy| Reader {
             copy,
             acknowledged,
             stop,
@@ -70,7 +70,7 @@ impl LogStream {
             interval,
             ask: Arc::clone(&ask),
         };
-        LogStream { chunks, task: tokio::spawn(reader.run()), ask }
+        LogStream { chunks, task: copy.spawn(|copy| reader(copy).run()), ask }
     }
 
     /// Lets the server say how far the log is read, which it does by itself only now and then.

@@ -38,8 +38,7 @@ impl Content {
         match payload {
             Payload::Value { value: Value::Struct(row), .. } => Content::Struct(row),
             Payload::Value { schema: Some(schema), value } => Content::Typed(schema, value),
-            Payload::Value { schema: None, value: Value::Null } => Content::Absent,
-            Payload::Value { schema: None, value } => Content::Schemaless(value),
+            Payload::Value { schema: None, value } => Content::schemaless(value),
             _ => Content::Absent,
         }
     }
@@ -72,10 +71,18 @@ impl Content {
             _ => {}
         }
         let payload = match side {
-            Side::Key => std::mem::replace(&mut event.key, Payload::Absent),
-            Side::Value => std::mem::replace(&mut event.value, Payload::Absent),
+            Side::Key => &mut event.key,
+            Side::Value => &mut event.value,
         };
-        Ok(match Content::of(payload) {
+        // Mostly a struct: the row alone is moved, out of here and back, and not the payload around it.
+        let content = match payload {
+            Payload::Value { schema, value: value @ Value::Struct(_) } => {
+                *schema = None;
+                Content::schemaless(std::mem::take(value))
+            }
+            payload => Content::of(std::mem::replace(payload, Payload::Absent)),
+        };
+        Ok(match content {
             Content::Struct(row) if is_unnamed(row.schema()) => Content::Struct(match side {
                 Side::Key => profile.key(&row)?,
                 Side::Value => profile.row(row)?,
@@ -87,9 +94,15 @@ impl Content {
     /// Puts one side back.
     #[inline]
     pub(crate) fn put(self, event: &mut ChangeEvent, side: Side) {
-        match side {
-            Side::Key => event.key = self.into_payload(),
-            Side::Value => event.value = self.into_payload(),
+        let payload = match side {
+            Side::Key => &mut event.key,
+            Side::Value => &mut event.value,
+        };
+        match (self, payload) {
+            (Content::Struct(row), Payload::Value { schema: None, value }) => {
+                *value = Value::Struct(row);
+            }
+            (content, payload) => *payload = content.into_payload(),
         }
     }
 
@@ -112,8 +125,13 @@ impl Content {
     }
 
     /// A value without a schema.
+    #[inline]
     pub(crate) fn schemaless(value: Value) -> Self {
-        Content::of(Payload::Value { schema: None, value })
+        match value {
+            Value::Struct(row) => Content::Struct(row),
+            Value::Null => Content::Absent,
+            value => Content::Schemaless(value),
+        }
     }
 
     /// The name of the Java class, as messages show it.
@@ -175,6 +193,22 @@ pub(crate) fn java_class(
         Ok(JavaValue::Map(_)) if schema.is_some() => "java.util.HashMap".into(),
         Ok(value) => value.class().trim_start_matches("class ").into(),
         Err(_) => "null".into(),
+    }
+}
+
+/// The struct of one side where it stands; `None` where it is another value, or a row whose schema has no name yet.
+#[inline]
+pub(crate) fn struct_in_place(event: &mut ChangeEvent, side: Side) -> Option<&mut Row> {
+    let payload = match side {
+        Side::Key => &mut event.key,
+        Side::Value => &mut event.value,
+    };
+    match payload {
+        Payload::Value { schema, value: Value::Struct(row) } if !is_unnamed(row.schema()) => {
+            *schema = None;
+            Some(row)
+        }
+        _ => None,
     }
 }
 

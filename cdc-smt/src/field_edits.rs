@@ -90,21 +90,31 @@ impl<L> FieldEdits<L> {
     /// The row with its values changed; `edit` reads the old one in the row that it gets.
     pub(crate) fn row(
         &self,
-        row: Row,
+        mut row: Row,
         replace_null: bool,
         edit: &mut dyn FnMut(&L, &Row, usize) -> Result<Value>,
     ) -> Result<Row> {
-        let mut edited = match Arc::ptr_eq(row.schema(), &self.schema) {
-            true => row,
-            false => row.into_schema(Arc::clone(&self.schema))?,
-        };
+        self.row_in_place(&mut row, replace_null, edit)?;
+        Ok(row)
+    }
+
+    /// The same where the row stands.
+    pub(crate) fn row_in_place(
+        &self,
+        edited: &mut Row,
+        replace_null: bool,
+        edit: &mut dyn FnMut(&L, &Row, usize) -> Result<Value>,
+    ) -> Result<()> {
+        if !Arc::ptr_eq(edited.schema(), &self.schema) {
+            edited.set_schema(Arc::clone(&self.schema))?;
+        }
         if replace_null {
-            fill_defaults(&mut edited, &self.defaults);
+            fill_defaults(edited, &self.defaults);
         }
         for (index, what) in &self.edits {
             let value = match what {
                 _ if matches!(edited.get(*index), Some(ValueRef::Unavailable)) => continue,
-                Edit::Leaf(leaf) => edit(leaf, &edited, *index)?,
+                Edit::Leaf(leaf) => edit(leaf, edited, *index)?,
                 Edit::Inside(inside) => match edited.value(*index) {
                     Some(Value::Struct(row)) => Value::Struct(inside.row(row, false, edit)?),
                     _ => continue,
@@ -112,7 +122,7 @@ impl<L> FieldEdits<L> {
             };
             edited.set(*index, value);
         }
-        Ok(edited)
+        Ok(())
     }
 }
 

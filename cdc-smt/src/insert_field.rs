@@ -9,7 +9,7 @@ use cdc_core::{
 };
 
 use crate::Side;
-use crate::content::{Content, Defaults, defaults_of, fill_defaults};
+use crate::content::{Content, Defaults, defaults_of, fill_defaults, struct_in_place};
 use crate::derive::{named, plain, with_added};
 use crate::field_path::put;
 use crate::one_side::{OneSide, Place, one_side};
@@ -147,6 +147,14 @@ impl InsertField {
         })
     }
 
+    /// The destination as a text. It is mostly the very same as that of the last event, which is told by its address.
+    #[inline]
+    fn read_topic(&mut self, event: &ChangeEvent) {
+        if self.topic.as_ref().is_none_or(|(last, _)| *last != event.destination) {
+            self.topic = Some((event.destination.clone(), event.destination.as_str().into()));
+        }
+    }
+
     #[inline]
     fn value(&self, what: &Inserted, event: &ChangeEvent) -> Result<Value> {
         Ok(match what {
@@ -177,12 +185,24 @@ impl OneSide for InsertField {
         &self.place
     }
 
+    fn in_place(&mut self, event: &mut ChangeEvent) -> Result<bool> {
+        self.read_topic(event);
+        let (side, replace_null) = (self.place.side, self.place.replace_null);
+        let ([(_, _, what)], Some(_)) = (&*self.fields, struct_in_place(event, side)) else {
+            return Ok(false);
+        };
+        let one = self.value(what, event)?;
+        let Some(row) = struct_in_place(event, side) else { return Ok(false) };
+        let longer = self.longer(row.schema())?;
+        row.append(Arc::clone(&longer.0), [one])?;
+        if replace_null {
+            fill_defaults(row, &longer.1);
+        }
+        Ok(true)
+    }
+
     fn content(&mut self, content: Content, event: &mut ChangeEvent) -> Result<Content> {
         const PURPOSE: &str = "field insertion";
-        // Mostly the very same destination, which is told by its address.
-        if self.topic.as_ref().is_none_or(|(last, _)| *last != event.destination) {
-            self.topic = Some((event.destination.clone(), event.destination.as_str().into()));
-        }
         match content {
             content if content.is_null() => Ok(content),
             Content::Schemaless(_) => {
@@ -202,19 +222,10 @@ impl OneSide for InsertField {
             content => {
                 let row = content.require_struct(PURPOSE, &self.place.profile)?;
                 let replace_null = self.place.replace_null;
-                let (longer, mut extended) = match &*self.fields {
-                    [(_, _, what)] => {
-                        let added = [self.value(what, event)?];
-                        let longer = self.longer(row.schema())?;
-                        (longer, row.extend(Arc::clone(&longer.0), added)?)
-                    }
-                    fields => {
-                        let added: Result<Vec<Value>> =
-                            fields.iter().map(|(_, _, what)| self.value(what, event)).collect();
-                        let (added, longer) = (added?, self.longer(row.schema())?);
-                        (longer, row.extend(Arc::clone(&longer.0), added)?)
-                    }
-                };
+                let added: Result<Vec<Value>> =
+                    self.fields.iter().map(|(_, _, what)| self.value(what, event)).collect();
+                let (added, longer) = (added?, self.longer(row.schema())?);
+                let mut extended = row.extend(Arc::clone(&longer.0), added)?;
                 if replace_null {
                     fill_defaults(&mut extended, &longer.1);
                 }

@@ -29,7 +29,8 @@ use crate::options;
 /// | `schema.name.adjustment.mode` | `none` | how names of schemas are made valid |
 /// | `logical.table.cache.size`, `logical.destination.cache.size` | `16` | how many derived schemas are kept, at least |
 ///
-/// A change stays a change: its rows are shared, and its table announces itself under the new name.
+/// A change stays a change: its rows are shared, and its table announces itself under the new name. The field is one of
+/// the key of its rows too, so that a SQL target keeps rows of two tables apart; Debezium's records show it in the key alone.
 ///
 /// ```
 /// use cdc_core::{Change, ChangeEvent, Destination, Transform};
@@ -181,6 +182,34 @@ impl ByLogicalTableRouter {
         Arc::from(&*self.names.adjust_schema(&name))
     }
 
+    /// What the field of the key holds.
+    fn table_of(&self, from: &Destination) -> Result<Value> {
+        let from = from.as_str();
+        Ok(Value::text(match &self.key_regex {
+            Some((regex, replacement)) if regex.matches(from)? => {
+                regex.replace_first(from, replacement).map_err(options::as_data)?
+            }
+            _ => from.to_owned(),
+        }))
+    }
+
+    /// The schema of a table's rows under a name of the destination. The key's field is one of the row's key too: else rows of two
+    /// tables could not be told apart in a target that keeps rows.
+    fn rows(&mut self, schema: &Arc<Schema>, to: &Destination) -> Result<Arc<Schema>> {
+        self.derived(schema, to, |router| {
+            let mut builder = schema.to_builder().logical_name(to.as_str());
+            if let (Some(name), true) = (&router.key_field, schema.has_key()) {
+                let mut field = Field::required(Arc::clone(name), DataType::TEXT);
+                field.key_only = true;
+                let columns = schema.key().iter().filter_map(|&at| schema.field(at));
+                let mut key: Vec<Arc<str>> = columns.map(|key| Arc::clone(&key.name)).collect();
+                key.push(Arc::clone(name));
+                builder = builder.field(field).key(key);
+            }
+            build(builder)
+        })
+    }
+
     fn key(&mut self, event: &mut ChangeEvent, to: &Destination) -> Result<()> {
         let content = Content::take(event, Side::Key, &self.profile)?;
         if content.is_null() {
@@ -203,14 +232,7 @@ impl ByLogicalTableRouter {
         let mut values: Vec<Value> =
             (0..row.len()).map(|index| row.value(index).unwrap_or_default()).collect();
         if self.key_field.is_some() {
-            let from = event.destination.as_str();
-            let value = match &self.key_regex {
-                Some((regex, replacement)) if regex.matches(from)? => {
-                    regex.replace_first(from, replacement).map_err(options::as_data)?
-                }
-                _ => from.to_owned(),
-            };
-            values.push(Value::text(value));
+            values.push(self.table_of(&event.destination)?);
         }
         event.key = Payload::row(Row::new(schema, values)?);
         Ok(())
@@ -260,10 +282,16 @@ impl Transform for ByLogicalTableRouter {
         self.key(&mut event, &to)?;
         if let Payload::Change(change) = &mut event.value {
             let schema = Arc::clone(&change.schema);
-            let renamed = self
-                .derived(&schema, &to, |_| schema.to_builder().logical_name(to.as_str()).build())?;
+            let renamed = self.rows(&schema, &to)?;
+            let added = match renamed.fields().len() > schema.fields().len() {
+                true => Some(self.table_of(&event.destination)?),
+                false => None,
+            };
             for row in [&mut change.before, &mut change.after].into_iter().flatten() {
-                *row = row.with_schema(Arc::clone(&renamed))?;
+                match &added {
+                    Some(table) => row.append(Arc::clone(&renamed), [table.clone()])?,
+                    None => row.set_schema(Arc::clone(&renamed))?,
+                }
             }
             change.schema = renamed;
         } else if let Some(envelope) = Envelope::of(&event.value) {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use cdc_core::connect::{ConnectProfile, ConnectSchema};
 use cdc_core::value::{Array, Decimal, Text, TimeUnit, Timestamp};
-use cdc_core::{ChangeEvent, Error, Properties, Result, Schema, Value, ValueRef, ValueType};
+use cdc_core::{ChangeEvent, Error, Properties, Result, Row, Schema, Value, ValueRef, ValueType};
 
 use crate::Side;
-use crate::content::{Content, java_class};
+use crate::content::{Content, java_class, struct_in_place};
 use crate::field_edits::{FieldEdits, edit_map};
 use crate::field_path::{FieldPath, FieldSyntax};
 use crate::field_types::FieldTypes;
@@ -140,6 +140,18 @@ impl MaskField {
         Ok((edits, Masker { replacement: self.replacement.as_ref(), profile }))
     }
 
+    fn mask_row(&mut self, row: &mut Row) -> Result<()> {
+        let replace_null = self.place.replace_null;
+        let (edits, masker) = self.edits(row.schema())?;
+        edits.row_in_place(row, replace_null, &mut |masked, row, index| {
+            // The common case needs neither a copy nor a view.
+            match (row.get(index), masker.replacement) {
+                (Some(ValueRef::Text(_)), None) => Ok(EMPTY),
+                _ => masker.mask_typed(masked, row.value(index).unwrap_or_default()),
+            }
+        })
+    }
+
     fn masker(&self) -> Masker<'_> {
         Masker { replacement: self.replacement.as_ref(), profile: &self.place.profile }
     }
@@ -244,6 +256,12 @@ impl OneSide for MaskField {
         &self.place
     }
 
+    #[inline]
+    fn in_place(&mut self, event: &mut ChangeEvent) -> Result<bool> {
+        let Some(row) = struct_in_place(event, self.place.side) else { return Ok(false) };
+        self.mask_row(row).map(|()| true)
+    }
+
     fn content(&mut self, content: Content, _event: &mut ChangeEvent) -> Result<Content> {
         const PURPOSE: &str = "mask fields";
         if content.is_schemaless() {
@@ -254,16 +272,8 @@ impl OneSide for MaskField {
             })?;
             return Ok(Content::Schemaless(masked));
         }
-        let row = content.require_struct(PURPOSE, &self.place.profile)?;
-        let replace_null = self.place.replace_null;
-        let (edits, masker) = self.edits(row.schema())?;
-        let masked = edits.row(row, replace_null, &mut |masked, row, index| {
-            // The common case needs neither a copy nor a view.
-            match (row.get(index), masker.replacement) {
-                (Some(ValueRef::Text(_)), None) => Ok(EMPTY),
-                _ => masker.mask_typed(masked, row.value(index).unwrap_or_default()),
-            }
-        })?;
-        Ok(Content::Struct(masked))
+        let mut row = content.require_struct(PURPOSE, &self.place.profile)?;
+        self.mask_row(&mut row)?;
+        Ok(Content::Struct(row))
     }
 }

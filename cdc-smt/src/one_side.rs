@@ -27,8 +27,15 @@ pub(crate) trait OneSide {
     /// Where it works.
     fn place(&self) -> &Place;
 
-    /// What becomes of the content. The side that was taken is absent in `event` meanwhile.
+    /// What becomes of the content. The side that was taken is absent or null in `event` meanwhile.
     fn content(&mut self, content: Content, event: &mut ChangeEvent) -> Result<Content>;
+
+    /// Changes a [struct where it stands](crate::content::struct_in_place): taking a row out and putting it back costs
+    /// more than most changes do. `false` leaves it to [`content`](Self::content).
+    #[inline]
+    fn in_place(&mut self, _event: &mut ChangeEvent) -> Result<bool> {
+        Ok(false)
+    }
 
     /// What becomes of the schema of a table whose rows stand alone.
     fn table(&mut self, schema: &Arc<Schema>) -> Result<Arc<Schema>> {
@@ -41,7 +48,8 @@ pub(crate) trait OneSide {
     }
 }
 
-/// Applies a transform of one side to an event.
+/// Applies a transform of one side to an event. Inline, as an event is large and each call may copy it.
+#[inline(always)]
 pub(crate) fn apply<T: OneSide + ?Sized>(
     transform: &mut T,
     mut event: ChangeEvent,
@@ -60,6 +68,10 @@ pub(crate) fn apply<T: OneSide + ?Sized>(
                 change.schema = schema;
             }
         }
+        out.push(event);
+        return Ok(());
+    }
+    if transform.in_place(&mut event)? {
         out.push(event);
         return Ok(());
     }

@@ -6,7 +6,7 @@ use cdc_core::connect::ConnectProfile;
 use cdc_core::{ChangeEvent, Properties, Result, Schema};
 
 use crate::Side;
-use crate::content::Content;
+use crate::content::{Content, struct_in_place};
 use crate::field_path::{self, FieldPath, FieldSyntax};
 use crate::one_side::{OneSide, Place, one_side};
 use crate::schema_cache::SchemaCache;
@@ -123,6 +123,13 @@ impl ReplaceField {
 impl OneSide for ReplaceField {
     fn place(&self) -> &Place {
         &self.place
+    }
+
+    #[inline]
+    fn in_place(&mut self, event: &mut ChangeEvent) -> Result<bool> {
+        let replace_null = self.place.replace_null;
+        let Some(row) = struct_in_place(event, self.place.side) else { return Ok(false) };
+        self.selected(row.schema())?.row_in_place(row, replace_null).map(|()| true)
     }
 
     fn content(&mut self, content: Content, _event: &mut ChangeEvent) -> Result<Content> {

@@ -183,20 +183,27 @@ impl Selected {
     }
 
     /// The fields of the row that stay.
-    pub(crate) fn row(&self, row: Row, replace_null: bool) -> Result<Row> {
+    pub(crate) fn row(&self, mut row: Row, replace_null: bool) -> Result<Row> {
+        self.row_in_place(&mut row, replace_null)?;
+        Ok(row)
+    }
+
+    /// The same where the row stands.
+    #[inline]
+    pub(crate) fn row_in_place(&self, selected: &mut Row, replace_null: bool) -> Result<()> {
         let schema = Arc::clone(&self.schema);
-        let mut selected = match self.all {
-            true => row.into_schema(schema)?,
-            false => row.project(schema, &self.kept)?,
-        };
+        match self.all {
+            true => selected.set_schema(schema)?,
+            false => selected.narrow(schema, &self.kept)?,
+        }
         if replace_null {
-            fill_defaults(&mut selected, &self.defaults);
+            fill_defaults(selected, &self.defaults);
         }
         for (at, inside) in &self.inside {
             if let Some(Value::Struct(row)) = selected.value(*at) {
                 selected.set(*at, Value::Struct(inside.row(row, false)?));
             }
         }
-        Ok(selected)
+        Ok(())
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use cdc_core::connect::{ConnectProfile, JsonConverter, JsonOptions};
 use cdc_core::testkit::some_origin;
-use cdc_core::value::{Array, Bits, Date, Decimal, Interval, Time, TimeUnit, Timestamp, Uuid};
+use cdc_core::value::{
+    Array, Bits, Date, Decimal, Interval, Time, TimeTz, TimeUnit, Timestamp, Uuid,
+};
 use cdc_core::{
     Change, ChangeEvent, DataType, Destination, Field, Operation, Payload, Properties, Row, Schema,
     TableId, Transform, Value, ValueType,
@@ -51,8 +53,14 @@ fn typed_value() -> impl Strategy<Value = (DataType, Value)> {
             let bits = Bits { length: 8, bytes: vec![v].into() };
             (DataType::Bits { length: Some(8), varying: false }, Value::Bits(bits))
         }),
+        any::<u32>().prop_map(|v| (DataType::UInt32, Value::UInt32(v))),
+        (any::<i64>(), -90_000i32..90_000).prop_map(|(value, offset_seconds)| {
+            let time = Time { value, unit: TimeUnit::Nano };
+            (DataType::TimeTz { precision: 6 }, Value::TimeTz(TimeTz { time, offset_seconds }))
+        }),
+        ".{0,12}".prop_map(|v| (DataType::Other { name: "shop.ltree".into() }, Value::text(v))),
     ];
-    leaf.prop_recursive(2, 8, 3, |inner| {
+    let nested = leaf.prop_recursive(2, 8, 3, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 1..3).prop_map(|fields| {
                 let names = ["x", "y", "wkb"];
@@ -74,7 +82,13 @@ fn typed_value() -> impl Strategy<Value = (DataType, Value)> {
                 (DataType::Array(Arc::new(element)), Value::Array(Arc::new(array)))
             }),
         ]
-    })
+    });
+    // Elements of arrays of enums cannot be NULL in Debezium's schemas.
+    let of_enum = ".{0,6}".prop_map(|v| {
+        let labels = [v.as_str().into(), "ok".into()].into();
+        (DataType::Enum { labels }, Value::text(v))
+    });
+    prop_oneof![20 => nested, 1 => of_enum]
 }
 
 #[derive(Debug, Clone)]
@@ -188,6 +202,11 @@ const TRANSFORMS: &[(&str, &str)] = &[
     ("VectorToJsonConverter", "{}"),
     ("GeometryFormatTransformer", "{}"),
     ("SwapGeometryCoordinates", "{}"),
+    ("DropHeaders", r#"{"headers": "t"}"#),
+    ("InsertHeader", r#"{"header": "t", "value.literal": "[1, {}]"}"#),
+    ("ToLogicalTopicRouter", r#"{"topic.regex": "(.*)u", "topic.replacement": "$1v"}"#),
+    ("Cast$Value", r#"{"field.types": "INT64:string,STRING:int8"}"#),
+    ("MaskField$Value", r#"{"field.types": "STRING,MicroTimestamp"}"#),
     ("EnforceRecordSize", r#"{"max.bytes": "700", "min.field.size": "1"}"#),
 ];
 

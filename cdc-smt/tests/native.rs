@@ -153,6 +153,38 @@ fn merged_tables_are_changes_still_and_have_the_names_of_their_destination() {
 }
 
 #[test]
+fn merged_rows_are_told_apart_by_a_column_that_records_show_in_the_key_alone() {
+    const FIELD: &str = "__dbz__physicalTableIdentifier";
+    let profile = ConnectProfile::builder().topic_prefix("shop").build();
+    let route = || ByLogicalTableRouter::new("(.*)orders", "$1all").unwrap().profile(&profile);
+    let update = || event(Change::update(Some(shop::order(1, "ink")), shop::order(1, "pen")));
+    let announced = chain(&mut [&mut route()], event(Change::table(shop::orders())));
+    assert_eq!(names(table(&announced[0])), ["id", "note", FIELD]);
+    assert_eq!(table(&announced[0]).key(), [0, 2]);
+    let mut unwrap = ExtractNewRecordState::new().profile(&profile);
+    let mut unwrapped = chain(&mut [&mut route(), &mut unwrap], update());
+    let out = chain(&mut [&mut route()], update());
+    let from = Some(ValueRef::Text("shop.public.orders"));
+    for row in [out[0].after(), out[0].before(), unwrapped[0].value.as_row()] {
+        let key = row.unwrap().key().unwrap();
+        assert_eq!((key.len(), key.by_name(FIELD)), (2, from.clone()));
+    }
+    assert_eq!(out[0].key.as_row().unwrap().by_name(FIELD), from);
+    let mut json = JsonConverter::new(JsonOptions::default(), profile.clone()).unwrap();
+    let lowered = profile.lower(&out[0], Processed::at_nanos(0)).unwrap().unwrap();
+    for event in [out[0].clone(), lowered, unwrapped.remove(0)] {
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        json.encode_key(&event, Processed::at_nanos(0), &mut key).unwrap();
+        json.encode_value(&event, Processed::at_nanos(0), &mut value).unwrap();
+        let (key, value) = (String::from_utf8(key).unwrap(), String::from_utf8(value).unwrap());
+        assert!(key.contains(&format!("\"{FIELD}\":\"shop.public.orders\"")), "{key}");
+        assert!(value.contains("\"note\":\"pen\"") && !value.contains(FIELD), "{value}");
+    }
+    let mut whole = ByLogicalTableRouter::new("(.*)orders", "$1all").unwrap().key_field(None);
+    assert_eq!(chain(&mut [&mut whole], update())[0].after().unwrap().len(), 2);
+}
+
+#[test]
 fn deletes_and_tombstones_become_what_the_mode_says() {
     let delete = || event(Change::delete(shop::order(1, "pen")));
     let out = |mode| chain(&mut [&mut ExtractNewRecordState::new().deletes(mode)], delete());

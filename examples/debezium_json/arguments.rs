@@ -6,11 +6,13 @@ pub(crate) const USAGE: &str = "\
 Writes the records of a Debezium PostgreSQL connector as JSON lines.
 
 usage: debezium_json CONFIG.json [name=value ...] [--until SCHEMA.TABLE] [--state PATH [--offsets FILE]]
+       [--letters PATH]
 
   CONFIG.json           the connector's configuration: a flat JSON object, or Connect's {\"name\", \"config\"}
   name=value            sets a property in its place
   --until SCHEMA.TABLE  end when a row was inserted into this table of the source while streaming
   --state PATH          where the position is kept, so that a later start goes on; without it each start is a first one
+  --letters PATH        where events go on which a transform or a converter fails (errors.tolerance=all)
   --offsets FILE        begin where a Debezium connector was stopped: what Connect's GET /connectors/NAME/offsets shows
 
 Each line is {\"topic\", \"headers\", \"key\", \"value\"}: headers as [name, value] pairs, key and value as the converter wrote
@@ -28,13 +30,14 @@ pub(crate) struct Arguments {
     pub(crate) until: Option<String>,
     pub(crate) state: Option<PathBuf>,
     pub(crate) offsets: Option<PathBuf>,
+    pub(crate) letters: Option<PathBuf>,
 }
 
 impl Arguments {
     /// Reads the command line; `None` when help was asked for.
     pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let (mut config, mut set, mut until) = (None, Vec::new(), None);
-        let (mut state, mut offsets) = (None, None);
+        let (mut state, mut offsets, mut letters) = (None, None, None);
         while let Some(word) = words.next() {
             let (option, inline) = match word.split_once('=') {
                 Some((option, value)) if option.starts_with("--") => (option, Some(value)),
@@ -48,6 +51,7 @@ impl Arguments {
                 "--help" | "-h" => return Ok(None),
                 "--until" => until = Some(value()?),
                 "--state" => state = Some(PathBuf::from(value()?)),
+                "--letters" => letters = Some(PathBuf::from(value()?)),
                 "--offsets" => offsets = Some(PathBuf::from(value()?)),
                 unknown if unknown.starts_with('-') => {
                     return Err(format!("unknown option {unknown}"));
@@ -66,7 +70,7 @@ impl Arguments {
         if offsets.is_some() && state.is_none() {
             return Err("--offsets needs --state, where they are kept".to_owned());
         }
-        Ok(Some(Arguments { config, set, until, state, offsets }))
+        Ok(Some(Arguments { config, set, until, state, offsets, letters }))
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use cdc_core::connect::Processed;
 use cdc_core::connector::{Converter, Converters};
-use cdc_core::{Ack, Batch, ChangeEvent, Delivery, Error, Operation, Result, Sink};
+use cdc_core::{
+    Ack, Batch, ChangeEvent, Delivery, Error, ErrorKind, Operation, Outcome, Result, Sink,
+};
 
 /// The sink's name, by which its offset is kept.
 pub(crate) const NAME: &str = "stdout";
@@ -81,17 +83,27 @@ impl<W: Write + Send> Sink for JsonLines<W> {
     async fn write(&mut self, batch: Arc<Batch>) -> Result<Ack> {
         let processed = Processed::now();
         self.lines.clear();
-        for event in &batch.events {
+        let mut outcome = Outcome::default();
+        for (index, event) in batch.events.iter().enumerate() {
             // A table that announces its schema has no record.
-            if event.operation() != Some(Operation::Table) {
-                self.line(event, processed).map_err(|error| error.context(event.origin()))?;
+            if event.operation() == Some(Operation::Table) {
+                continue;
+            }
+            let begin = self.lines.len();
+            if let Err(error) = self.line(event, processed) {
+                if error.kind() != ErrorKind::Data {
+                    return Err(error.context(event.origin()));
+                }
+                // It is for the pipeline to say what becomes of an event that has no record.
+                self.lines.truncate(begin);
+                outcome.rejected.push((index, error));
             }
         }
         self.out.write_all(&self.lines).and_then(|()| self.out.flush()).map_err(|error| {
             Error::configuration(format!("standard output cannot be written: {error}"))
                 .with_source(error)
         })?;
-        Ok(Ack::durable())
+        Ok(Ack::Durable(outcome))
     }
 
     async fn close(&mut self) -> Result<()> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use cdc_core::dead_letter::FileDeadLetters;
 use cdc_core::offset_store::{FileOffsetStore, MemoryOffsetStore};
 use cdc_core::status::{Phase, Progress};
 use cdc_core::{ChangeEvent, Error, Operation, Pipeline, PipelineBuilder, Properties, Result};
@@ -52,6 +53,9 @@ async fn run(arguments: &Arguments) -> Result<bool> {
         Some(store) => pipeline.offsets(store.clone()),
         None => pipeline.offsets(MemoryOffsetStore::new()),
     };
+    if let Some(folder) = &arguments.letters {
+        pipeline = pipeline.dead_letters(FileDeadLetters::open(folder)?);
+    }
     let reached = Arc::new(AtomicBool::new(false));
     if let Some(table) = &arguments.until {
         pipeline = until(pipeline, table, &reached);

@@ -5,10 +5,12 @@
 
 use std::time::Instant;
 
+use cdc_pgconn::ConnectError;
 use cdc_postgres::Lsn;
 use cdc_postgres::wire::block::LogMessage;
 use cdc_postgres::wire::command::source_options;
 use cdc_postgres::wire::connection::ReplicationConnection;
+use cdc_postgres::wire::copy_both::CopyBoth;
 
 use crate::Outcome;
 use crate::backlog::PUBLICATION;
@@ -24,25 +26,33 @@ pub(crate) async fn run_naive(task: &Task) -> Outcome<Measured> {
 
 async fn read(task: &Task, paced: bool) -> Outcome<Measured> {
     let start = Instant::now();
-    let connection = ReplicationConnection::connect(&task.url.parse()?).await?;
+    let config = task.url.parse()?;
+    let connection = match paced {
+        true => ReplicationConnection::connect_on_thread(&config).await?,
+        false => ReplicationConnection::connect(&config).await?,
+    };
     let options = source_options(connection.server_version(), &[PUBLICATION], true);
-    let mut stream = connection.start_replication(&task.slot, Lsn::ZERO, &options).await?;
-    if !paced {
-        stream.read_at_once()?;
+    let stream = connection.start_replication(&task.slot, Lsn::ZERO, &options).await?;
+    let rows = task.rows;
+    if stream.spawn(move |stream| count(stream, rows)).await?? < rows {
+        return Err("the server ended the stream".into());
     }
+    Ok(Measured::since(start, rows))
+}
+
+async fn count(mut stream: CopyBoth, wanted: u64) -> Result<u64, ConnectError> {
     let mut rows = 0;
-    while let Some(block) = stream.read_block().await? {
+    while rows < wanted
+        && let Some(block) = stream.read_block().await?
+    {
         for message in block.messages() {
             // The first byte says what a message is; rows are inserts, updates and deletes.
-            if let LogMessage::XLogData { data, .. } = message?
+            if let Ok(LogMessage::XLogData { data, .. }) = message
                 && matches!(data.first(), Some(b'I' | b'U' | b'D'))
             {
                 rows += 1;
             }
         }
-        if rows >= task.rows {
-            return Ok(Measured::since(start, task.rows));
-        }
     }
-    Err("the server ended the stream".into())
+    Ok(rows)
 }

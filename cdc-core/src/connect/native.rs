@@ -95,6 +95,7 @@ pub(crate) fn connect_fields(schema: &Schema, modes: &Modes) -> Arc<[ConnectFiel
         .fields()
         .iter()
         .enumerate()
+        .filter(|(_, field)| !(field.key_only && table.is_some() && !schema.is_of_key()))
         .filter_map(|(index, field)| connect_field(field, index, table, modes))
         .collect()
 }
@@ -198,9 +199,8 @@ fn of_type(data_type: &DataType, modes: &Modes) -> Option<ConnectSchema> {
         DataType::Array(element) => {
             let mut item = connect_schema(element, modes)?;
             if element.connect.is_none() {
-                // Debezium's elements may be NULL, those of enums are said not to.
+                // Debezium's elements may be NULL, but those of enums: an array that has one cannot be converted.
                 item.optional = !matches!(element.data_type, DataType::Enum { .. });
-                item.tolerates_null = true;
             }
             plain(T::Array(Arc::new(item)))
         }

@@ -18,8 +18,6 @@ pub struct ConnectSchema {
     pub(crate) attributes: Arc<ConnectAttributes>,
     pub(crate) default: Option<Value>,
     pub(crate) form: Form,
-    /// NULL becomes `null` though the schema says that there is none (elements of arrays of enums in Debezium).
-    pub(crate) tolerates_null: bool,
 }
 
 /// A type of Kafka Connect.
@@ -198,7 +196,6 @@ impl ConnectSchema {
             attributes: no_attributes(),
             default: None,
             form,
-            tolerates_null: false,
         }
     }
 

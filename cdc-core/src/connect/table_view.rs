@@ -37,7 +37,7 @@ impl TableView {
             }
             _ => schema.to_builder().optional(optional).build(),
         };
-        let key = schema.key_schema().map(|key| named(&without_source_types(key)?, "Key", false));
+        let key = schema.key_schema().map(|key| named(&as_key(key)?, "Key", false));
         let key = key.transpose()?;
         let row = named(schema, "Value", false)?;
         let image = named(schema, "Value", true)?;
@@ -93,11 +93,12 @@ impl TableView {
     }
 }
 
-/// The parameters of `column.propagate.source.type` are for values alone.
-fn without_source_types(key: &Schema) -> Result<Arc<Schema>> {
+/// The parameters of `column.propagate.source.type` are for values alone, and a key shows what is of the key alone.
+fn as_key(key: &Schema) -> Result<Arc<Schema>> {
     let mut builder = key.to_builder();
     for field in builder.fields_mut() {
         field.native = None;
+        field.key_only = false;
     }
     builder.build()
 }

@@ -1,11 +1,12 @@
 //! Whole connector configurations: Debezium's and Kafka Connect's properties.
 //!
-//! [`Pipeline::from_properties`] makes of one configuration the source, the chain of transforms and the converters. An
+//! [`Pipeline::from_properties`] makes of one configuration the source, its post processors, the chain of transforms and the converters. An
 //! option is accepted only with a value that describes what happens here; one that is unknown, or known and not
 //! supported, is an error that names it.
 
 mod config_values;
 mod converters;
+mod post_processors;
 mod records;
 mod transaction_numbers;
 mod unsupported;
@@ -25,6 +26,7 @@ use crate::java_pattern::JavaPattern;
 use crate::pipeline::{Pipeline, PipelineBuilder, RetryPolicy};
 use crate::properties::Properties;
 use crate::source::Source;
+use crate::stage::Stage;
 use crate::transform::Transform;
 
 /// A source that is built from the properties of a Debezium connector.
@@ -46,6 +48,19 @@ pub trait FromProperties: Source + Sized {
     /// [`Configuration`](crate::ErrorKind::Configuration), naming the option: a value that it cannot have, or an option
     /// of the original that is not supported, with what to do.
     fn from_properties(properties: &Properties) -> Result<Self>;
+
+    /// The classes that `post.processors.<name>.type` may say, by their full names. The default is none.
+    const POST_PROCESSOR_CLASSES: &'static [&'static str] = &[];
+
+    /// A post processor of this source: a stage that asks its database. `class` is one of
+    /// [`POST_PROCESSOR_CLASSES`](Self::POST_PROCESSOR_CLASSES); `options` are the post processor's own.
+    ///
+    /// # Errors
+    /// [`Configuration`](crate::ErrorKind::Configuration), naming the option, for a value that it cannot have.
+    fn post_processor(&self, class: &str, options: &Properties) -> Result<Box<dyn Stage>> {
+        let _ = options;
+        Err(Error::configuration(format!("there is no post processor {class} of this source")))
+    }
 }
 
 /// What a configuration describes: a pipeline that lacks a sink, and the converters for one that writes records.
@@ -62,7 +77,7 @@ pub struct Connector {
 
 impl Pipeline {
     /// Reads the configuration of a Debezium source connector: `name`, `connector.class`, the source's own options, the
-    /// handling modes of the format, `transforms` and `predicates`, and the converters. Values such as
+    /// handling modes of the format, `post.processors`, `transforms` and `predicates`, and the converters. Values such as
     /// `${file:/etc/shop.properties:password}` are put in first.
     ///
     /// `transforms` makes the user's own chain: `cdc_smt::from_properties`, or [`no_transforms`] without that crate. The
@@ -98,7 +113,11 @@ impl Pipeline {
         let name = properties.string("name", &topic_prefix);
         let records = DebeziumRecords::from_properties(properties, &profile, S::CONNECTOR_NAME)?;
         let source = S::from_properties(properties)?;
+        let stages = post_processors::stages(properties, &source)?;
         let mut pipeline = Pipeline::builder(name, source).transform(records);
+        for stage in stages {
+            pipeline = pipeline.stage(stage);
+        }
         if properties.bool("provide.transaction.metadata", false)? {
             pipeline = pipeline.transform(TransactionNumbers::new());
         }

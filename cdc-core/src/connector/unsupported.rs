@@ -30,7 +30,7 @@ pub(super) const ONLY: [(&str, &[&str], &str); 14] = [
 ];
 
 /// Options that are refused whatever they say. A name that ends in `.` stands for all that begin so.
-pub(super) const REFUSED: [(&str, &str); 36] = [
+pub(super) const REFUSED: [(&str, &str); 35] = [
     ("admin.override.", "give clients their options where the sink is built"),
     ("connector.plugin.version", "there is one version of each connector"),
     ("consumer.override.", "give clients their options where the sink is built"),
@@ -58,7 +58,6 @@ pub(super) const REFUSED: [(&str, &str); 36] = [
         "poll.dispatch.interval.ms",
         "batches go on as soon as they are full or a few milliseconds old",
     ),
-    ("post.processors", "changes are completed by REPLICA IDENTITY FULL"),
     ("producer.override.", "give clients their options where the sink is built"),
     ("retriable.restart.connector.wait.ms", "use errors.retry.delay.initial.ms and .max.ms"),
     ("schema.history.", "leave it out: the schema of a change comes from the log"),

@@ -15,6 +15,11 @@
 //! - A letter is durable before the offset behind its event is saved. So after a kill or a stop in between, the event comes
 //!   again and may be there twice; it is never lost. A transactional sink says what it does not take
 //!   [before](crate::TransactionalSink::find_rejected) it commits, and what it commits is still exactly-once.
+//! - A constraint that a target checks at the commit alone (`DEFERRABLE INITIALLY DEFERRED`) fails for no single event: such
+//!   an error still ends the pipeline.
+//! - A later update of a row whose insert became a letter, and which carries no value of its large columns, changes a row that
+//!   is not there: nothing happens in a SQL target, and there is no second letter. A replay brings the row as it was in the letter.
+//!   Where that is not enough, read the table again.
 //! - A full disk under [`FileDeadLetters`] ends the pipeline with an error that says so. Nothing is lost: the event comes
 //!   again at the next start.
 //!

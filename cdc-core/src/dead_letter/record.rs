@@ -22,7 +22,7 @@ pub struct DeadLetter {
     pub sink: Option<Arc<str>>,
     /// The step that failed.
     pub stage: Stage,
-    /// The name of the transform, where one failed.
+    /// The name of the transform or stage, where one failed.
     pub transform: Option<Arc<str>>,
     /// What was wrong.
     pub error: DeadLetterError,
@@ -34,6 +34,8 @@ pub struct DeadLetter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
+    /// A [stage](crate::Stage), which asks a server for what the source did not send.
+    Lookup,
     /// The chain that all sinks share.
     CommonChain,
     /// The chain of one sink.
@@ -55,6 +57,7 @@ impl Stage {
     /// The name used in letters and logs.
     pub fn as_str(self) -> &'static str {
         match self {
+            Stage::Lookup => "lookup",
             Stage::CommonChain => "common chain",
             Stage::SinkChain => "sink chain",
             Stage::Sink => "sink",
@@ -119,7 +122,7 @@ impl DeadLetter {
             None => return Err(damaged("it has no version")),
         }
         let text = |name: &str| line.get(name).and_then(Json::as_str);
-        let stage = [Stage::CommonChain, Stage::SinkChain, Stage::Sink]
+        let stage = [Stage::Lookup, Stage::CommonChain, Stage::SinkChain, Stage::Sink]
             .into_iter()
             .find(|stage| Some(stage.as_str()) == text("stage"));
         let error = line.get("error").ok_or_else(|| damaged("it has no error"))?;

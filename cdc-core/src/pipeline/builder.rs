@@ -9,6 +9,7 @@ use super::chain::Chain;
 use super::handle::Control;
 use super::heartbeat::HeartbeatSettings;
 use super::retry::RetryPolicy;
+use super::stages::Stages;
 use super::{Pipeline, SinkSlot, SourceSlot, StoreSlot, Target};
 use crate::batch::BatchLimits;
 use crate::dead_letter::DeadLetters;
@@ -17,6 +18,7 @@ use crate::event::{ChangeEvent, Destination};
 use crate::offset_store::OffsetStore;
 use crate::sink::{Delivery, Sink};
 use crate::source::Source;
+use crate::stage::Stage;
 use crate::transform::Transform;
 
 /// What can be set, with defaults that suit most.
@@ -89,6 +91,7 @@ impl std::fmt::Debug for LettersSlot {
 pub struct PipelineBuilder {
     pub(super) name: Arc<str>,
     pub(super) source: SourceSlot,
+    pub(super) stages: Stages,
     pub(super) chain: Chain,
     pub(super) sinks: Vec<SinkSlot>,
     pub(super) store: Option<StoreSlot>,
@@ -101,12 +104,20 @@ impl PipelineBuilder {
         PipelineBuilder {
             name,
             source: SourceSlot(source),
+            stages: Stages::default(),
             chain: Chain::default(),
             sinks: Vec::new(),
             store: None,
             dead_letters: None,
             settings: Settings::default(),
         }
+    }
+
+    /// Adds a stage, which completes events before the common chain by asking the source or a service. Stages run in the
+    /// order in which they are added, whatever transforms are added in between.
+    pub fn stage(mut self, stage: impl Stage + 'static) -> Self {
+        self.stages.push(Box::new(stage));
+        self
     }
 
     /// Adds a transform to the common chain, which runs once for all sinks.
@@ -311,6 +322,7 @@ impl PipelineBuilder {
         Pipeline {
             name: self.name,
             source: self.source,
+            stages: self.stages,
             chain: self.chain,
             sinks: self.sinks,
             store: self.store,

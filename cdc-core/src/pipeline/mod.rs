@@ -1,12 +1,12 @@
 //! The pipeline: one source, a chain of transforms, one or several sinks, and the offsets between them.
 //!
 //! ```text
-//! source -> common chain -> queue per sink -> own chain -> sink -> ledger -> store -> source's acknowledger
+//! source -> stages -> common chain -> queue per sink -> own chain -> sink -> ledger -> store -> source's acknowledger
 //! ```
 //!
 //! What may never happen is written in the [crate's contracts](crate#contracts); each part keeps one of them:
 //! `reader` numbers batches and goes on after what is queued; `queue` bounds memory; `sparing` withholds what a sink
-//! has; `burying` keeps what fails as dead letters; `in_flight` finds what is durable without a gap; `ledger` what is saved everywhere; `saving` releases the source.
+//! has; `stages` asks servers; `burying` keeps what fails as dead letters; `in_flight` finds what is durable without a gap; `ledger` what is saved everywhere; `saving` releases the source.
 
 mod acknowledged;
 mod builder;
@@ -24,6 +24,7 @@ mod run;
 mod saving;
 mod sink_task;
 mod sparing;
+mod stages;
 mod start;
 mod stop;
 mod stream;
@@ -48,6 +49,7 @@ use burying::Burial;
 use chain::Chain;
 use handle::Control;
 use reader::Command;
+use stages::Stages;
 use stop::Stage;
 
 /// A pipeline that is ready to run. See [`Pipeline::builder`].
@@ -55,6 +57,7 @@ use stop::Stage;
 pub struct Pipeline {
     name: Arc<str>,
     source: SourceSlot,
+    stages: Stages,
     chain: Chain,
     sinks: Vec<SinkSlot>,
     store: Option<StoreSlot>,

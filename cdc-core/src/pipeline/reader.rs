@@ -10,6 +10,7 @@ use super::context::RunContext;
 use super::heartbeat::Heartbeat;
 use super::queue::QueueSender;
 use super::retry::Backoff;
+use super::stages::Stages;
 use super::stop::Stage;
 use crate::batch::Batch;
 use crate::dead_letter::Stage as FailedStage;
@@ -30,6 +31,7 @@ pub(crate) struct Reader {
     pub(crate) source_context: SourceContext,
     /// Where to go on after a lost connection: the end of what is queued.
     pub(crate) resume: Option<Offset>,
+    pub(crate) stages: Stages,
     pub(crate) chain: Chain,
     pub(crate) queues: Vec<QueueSender>,
     pub(crate) commands: mpsc::Receiver<Command>,
@@ -128,22 +130,7 @@ impl Reader {
         if let Some(until) = &self.until {
             self.last_seen |= batch.events.iter().any(|event| until.is_last(event));
         }
-        let mut before_chain = None;
-        if !self.chain.is_empty() {
-            if self.context.burial.is_some() {
-                let kept: Arc<[ChangeEvent]> = batch.events.as_slice().into();
-                let mut failed = Vec::new();
-                let stage = FailedStage::CommonChain;
-                batch.events = self.chain.apply_or_bury(batch.events, stage, &mut failed)?;
-                let original =
-                    |origin: &Origin| kept.get(usize::try_from(origin.place).ok()?).cloned();
-                self.context.bury(None, failed, original).await?;
-                before_chain = Some(kept);
-            } else {
-                batch.events = self.chain.apply(batch.events)?;
-            }
-            batch.bytes = batch.events.iter().map(ChangeEvent::size).sum();
-        }
+        let before_chain = self.change(&mut batch).await?;
         if batch.save_now {
             self.context.ledger.hurry(self.sequence);
         }
@@ -160,6 +147,39 @@ impl Reader {
         }
         self.resume = Some(offset);
         Ok(!ends)
+    }
+
+    /// Sends the events through stages and chain. Gives them as they were before the chain, where letters may need them:
+    /// each at its place, so those that a stage failed on are among them, as the source gave them.
+    async fn change(&mut self, batch: &mut Batch) -> Result<Option<Arc<[ChangeEvent]>>> {
+        if self.stages.is_empty() && self.chain.is_empty() {
+            return Ok(None);
+        }
+        let buries = self.context.burial.is_some();
+        let mut failed = Vec::new();
+        let mut kept: Option<Vec<ChangeEvent>> = buries.then(|| batch.events.clone());
+        let mut events = std::mem::take(&mut batch.events);
+        if !self.stages.is_empty() {
+            events = self.stages.apply(events, &self.context, &mut failed).await?;
+            // Letters of later steps hold what the stages put in.
+            for event in &events {
+                let place = usize::try_from(event.origin().place);
+                if let (Some(kept), Ok(place)) = (&mut kept, place)
+                    && let Some(before) = kept.get_mut(place)
+                {
+                    before.clone_from(event);
+                }
+            }
+        }
+        batch.events = match buries {
+            true => self.chain.apply_or_bury(events, FailedStage::CommonChain, &mut failed)?,
+            false => self.chain.apply(events)?,
+        };
+        batch.bytes = batch.events.iter().map(ChangeEvent::size).sum();
+        let Some(kept) = kept else { return Ok(None) };
+        let original = |origin: &Origin| kept.get(usize::try_from(origin.place).ok()?).cloned();
+        self.context.bury(None, failed, original).await?;
+        Ok(Some(kept.into()))
     }
 
     /// Connects again and goes on after what is queued.

@@ -396,6 +396,7 @@ fn spawn_tasks(
         source: pipeline.source.0,
         source_context: started.source_context.clone(),
         resume: started.resume.clone(),
+        stages: pipeline.stages,
         chain: pipeline.chain,
         queues,
         commands: pipeline.commands,

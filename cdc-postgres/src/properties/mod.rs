@@ -3,6 +3,7 @@
 mod columns;
 mod connection;
 mod lists;
+mod post_processors;
 mod publications;
 mod refused;
 mod signals;
@@ -12,7 +13,7 @@ mod snapshots;
 mod supported;
 
 use cdc_core::connector::FromProperties;
-use cdc_core::{Error, Properties, Result};
+use cdc_core::{Error, Properties, Result, Stage};
 
 use crate::builder::{Given, PostgresSourceBuilder};
 use crate::source::PostgresSource;
@@ -24,6 +25,13 @@ impl FromProperties for PostgresSource {
 
     fn from_properties(properties: &Properties) -> Result<Self> {
         PostgresSource::from_properties(properties)
+    }
+
+    const POST_PROCESSOR_CLASSES: &'static [&'static str] = post_processors::CLASSES;
+
+    /// There is one class.
+    fn post_processor(&self, _class: &str, options: &Properties) -> Result<Box<dyn Stage>> {
+        Ok(Box::new(post_processors::reselect_columns(self, options)?))
     }
 }
 

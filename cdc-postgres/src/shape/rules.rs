@@ -69,7 +69,7 @@ impl ShapeRules {
 
     /// How a column is masked. Where several rules name it the one holds that shows least: a fixed text, then a hash, then
     /// the beginning of the value.
-    pub(super) fn mask(
+    pub(crate) fn mask(
         &self,
         table: &TableId,
         column: &str,

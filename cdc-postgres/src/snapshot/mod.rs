@@ -15,7 +15,7 @@ use cdc_pgconn::SqlClient;
 
 pub(crate) use copy::{TableRows, row_of_line};
 pub(crate) use exported::ExportedSnapshot;
-use visible::Visible;
+pub(crate) use visible::Visible;
 
 use crate::catalog::columns::{self, NamedType, schema_of};
 use crate::catalog::publications::PublishedTable;
@@ -147,7 +147,8 @@ pub(crate) async fn visible_set(client: &SqlClient) -> Result<(Visible, Lsn), Po
     Ok((parse_visible(client, &get::<String>(client, &row, "visible")?)?, lsn))
 }
 
-fn current_snapshot(client: &SqlClient) -> &'static str {
+/// The function that tells which transactions the snapshot of a statement shows.
+pub(crate) fn current_snapshot(client: &SqlClient) -> &'static str {
     if client.server_version() >= 130_000 {
         "pg_current_snapshot()"
     } else {
@@ -155,7 +156,8 @@ fn current_snapshot(client: &SqlClient) -> &'static str {
     }
 }
 
-fn parse_visible(client: &SqlClient, text: &str) -> Result<Visible, PostgresError> {
+/// Reads what it tells.
+pub(crate) fn parse_visible(client: &SqlClient, text: &str) -> Result<Visible, PostgresError> {
     text.parse().map_err(|error: visible::ParseVisibleError| {
         cdc_pgconn::ConnectError::protocol(client.target(), error.to_string()).into()
     })

@@ -1,11 +1,12 @@
 //! Reading and writing messages on a stream.
 
-use std::future::Future;
 use std::io;
-use std::time::{Duration, Instant};
+use std::pin::pin;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use cdc_pgconn::{ConnectError, ServerError, Stream};
+use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::frames::{Frame, FrameBuffer};
@@ -20,55 +21,41 @@ pub(super) struct Channel {
     pub(super) out: BytesMut,
     pub(super) target: String,
     pace: Pace,
-    /// The low-water mark that the stream has.
-    mark: u32,
 }
 
 impl Channel {
     pub(super) fn new(stream: Stream, target: String) -> Self {
         let (frames, out) = (FrameBuffer::new(), BytesMut::new());
-        Self { stream, frames, out, target, pace: Pace::off(), mark: 1 }
+        Self { stream, frames, out, target, pace: Pace::off() }
     }
 
-    /// From here on a backlog is read in large pieces.
+    /// From here on a backlog is read in large pieces, and the thread stands still in between.
     pub(super) fn pace(&mut self) {
-        self.pace = Pace::on(self.stream.set_low_water(1).is_ok());
+        self.pace = Pace::on();
     }
 
     /// From here on every byte is read at once.
-    pub(super) fn hurry(&mut self) -> Result<(), ConnectError> {
+    pub(super) fn hurry(&mut self) {
         self.pace = Pace::off();
-        self.set_mark()
-    }
-
-    fn set_mark(&mut self) -> Result<(), ConnectError> {
-        let mark = self.pace.mark(Instant::now());
-        if mark != self.mark {
-            self.stream.set_low_water(mark).map_err(|error| self.broken(error))?;
-            self.mark = mark;
-        }
-        Ok(())
     }
 
     /// Reads once, as much as there is, when it is time to. Cancel-safe.
     pub(super) async fn fill(&mut self) -> Result<(), ConnectError> {
         let read = loop {
-            match self.pace.wait(Instant::now()) {
+            match self.pace.wait() {
                 Wait::Data => break self.stream.read_buf(self.frames.space()).await,
-                Wait::Pause(until) => {
-                    pause(until).await;
-                    break self.stream.read_buf(self.frames.space()).await;
+                Wait::Drain => {
+                    let read = pin!(self.stream.read_buf(self.frames.space()));
+                    match read.now_or_never() {
+                        Some(read) => break read,
+                        None => self.pace.drained(Instant::now()),
+                    }
                 }
-                Wait::Mark(until) => {
-                    self.set_mark()?;
-                    if self.mark == 1 {
-                        // The time is up: whatever is there, or the first byte that comes.
-                        break self.stream.read_buf(self.frames.space()).await;
-                    }
-                    let read = self.stream.read_buf(self.frames.space());
-                    if let Some(read) = before(until, read).await {
-                        break read;
-                    }
+                Wait::Pause(until) => {
+                    // The thread stands still, not only this task: the runtime would look at the socket, and be woken by
+                    // every message.
+                    std::thread::sleep(until.saturating_duration_since(Instant::now()));
+                    break self.stream.read_buf(self.frames.space()).await;
                 }
             }
         };
@@ -79,10 +66,6 @@ impl Channel {
             ))),
             Ok(bytes) => {
                 self.pace.note(bytes, Instant::now());
-                // Whoever waits for the socket otherwise, as `flush` over TLS may, must not wait for the mark.
-                if self.pace.wait(Instant::now()) == Wait::Data {
-                    self.set_mark()?;
-                }
                 Ok(())
             }
             Err(error) => Err(self.broken(error)),
@@ -124,7 +107,7 @@ impl Channel {
 
     /// Says goodbye and waits until the server has closed: its slot is free then.
     pub(super) async fn close(&mut self) -> Result<(), ConnectError> {
-        self.hurry()?;
+        self.hurry();
         postgres_protocol::message::frontend::terminate(&mut self.out);
         self.flush().await?;
         loop {
@@ -149,20 +132,6 @@ impl Channel {
 
     pub(super) fn reported(&self, body: &[u8]) -> ConnectError {
         ConnectError::from_server(self.target.as_str(), ServerError::parse(body))
-    }
-}
-
-/// What comes before a time; `None` when it has passed.
-async fn before<T>(until: Instant, future: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout_at(until.into(), future).await.ok()
-}
-
-/// A pause shorter than the runtime's clock can make: a thread of its own sleeps.
-async fn pause(until: Instant) {
-    let left = until.saturating_duration_since(Instant::now());
-    if left > Duration::ZERO {
-        // It fails only where the runtime ends.
-        let _ = tokio::task::spawn_blocking(move || std::thread::sleep(left)).await;
     }
 }
 

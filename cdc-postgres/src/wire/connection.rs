@@ -11,6 +11,7 @@ use super::channel::Channel;
 use super::command;
 use super::copy_both::CopyBoth;
 use super::login::Login;
+use super::thread::Thread;
 use crate::lsn::Lsn;
 
 pub use super::login::CancelKey;
@@ -41,6 +42,8 @@ pub struct ReplicationConnection {
     server_version: u32,
     /// A command was sent and its answer is not read to the end.
     busy: bool,
+    /// Where it is read, if not where it is asked.
+    thread: Option<Thread>,
 }
 
 impl ReplicationConnection {
@@ -51,6 +54,20 @@ impl ReplicationConnection {
     /// [`ConnectError::TooManyConnections`].
     pub async fn connect(config: &ConnectConfig) -> Result<Self, ConnectError> {
         establish(config, |stream| Self::log_in(config, stream)).await
+    }
+
+    /// As [`connect`](Self::connect), on a thread of its own, where a backlog is read as fast as the server can give it:
+    /// what reads a stream of this connection should run [there](CopyBoth::spawn).
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), and where no thread can be had.
+    pub async fn connect_on_thread(config: &ConnectConfig) -> Result<Self, ConnectError> {
+        let failed = |error| ConnectError::io(config.display(), error);
+        let thread = Thread::start().map_err(failed)?;
+        let same = config.clone();
+        let connected = thread.run(async move { Self::connect(&same).await }).await;
+        let connection = connected.map_err(failed)??;
+        Ok(Self { thread: Some(thread), ..connection })
     }
 
     async fn log_in(config: &ConnectConfig, stream: Stream) -> Result<Self, ConnectError> {
@@ -68,7 +85,8 @@ impl ReplicationConnection {
             }
         }
         let Login { parameters, key, .. } = login;
-        let mut connection = Self { channel, parameters, key, server_version: 0, busy: false };
+        let mut connection =
+            Self { channel, parameters, key, server_version: 0, busy: false, thread: None };
         let version = connection.simple_query("SHOW server_version_num").await?;
         connection.server_version = version
             .text(0, "server_version_num")
@@ -174,6 +192,10 @@ impl ReplicationConnection {
     /// Only where the connection breaks in another way than by the server's end of it.
     pub async fn close(mut self) -> Result<(), ConnectError> {
         self.channel.close().await
+    }
+
+    pub(super) fn thread(&self) -> Option<&Thread> {
+        self.thread.as_ref()
     }
 
     pub(super) fn channel(&mut self) -> &mut Channel {

@@ -1,12 +1,16 @@
 //! The replication stream, open in both directions.
 
+use std::future::Future;
+
 use cdc_pgconn::{ConnectError, Stream};
 use postgres_protocol::message::frontend;
+use tokio::task::JoinHandle;
 
 use super::block::LogBlock;
 use super::connection::ReplicationConnection;
 use super::frames::Frame;
 use super::replication::{ReplicationMessage, StandbyStatus, now};
+use super::thread::Thread;
 
 /// A running replication stream: the log comes, status updates go.
 ///
@@ -20,17 +24,27 @@ pub struct CopyBoth {
 
 impl CopyBoth {
     pub(super) fn new(mut connection: ReplicationConnection) -> Self {
-        connection.channel().pace();
+        // Only on a thread of its own a reader can stand still without harm to others.
+        if connection.thread().is_some() {
+            connection.channel().pace();
+        }
         Self { connection, ended: false }
     }
 
-    /// Turns off what makes a backlog fast: every byte is read as soon as it comes, which costs the server a wake-up a
-    /// message. For comparisons.
-    ///
-    /// # Errors
-    /// A broken connection.
-    pub fn read_at_once(&mut self) -> Result<(), ConnectError> {
-        self.connection.channel().hurry()
+    /// Runs what reads the stream: on the connection's own thread where it has one
+    /// ([`ReplicationConnection::connect_on_thread`]), else as a task of the present runtime.
+    pub fn spawn<R, F>(self, read: R) -> JoinHandle<F::Output>
+    where
+        R: FnOnce(CopyBoth) -> F,
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let runtime = self.connection.thread().map(Thread::handle);
+        let reading = read(self);
+        match runtime {
+            Some(runtime) => runtime.spawn(reading),
+            None => tokio::spawn(reading),
+        }
     }
 
     /// Waits until at least one message is there and gives all that came with it; `None` when the server has
@@ -120,7 +134,7 @@ impl CopyBoth {
     /// A broken connection, or what the server reports.
     pub async fn finish(mut self) -> Result<ReplicationConnection, ConnectError> {
         let channel = self.connection.channel();
-        channel.hurry()?;
+        channel.hurry();
         frontend::copy_done(&mut channel.out);
         channel.flush().await?;
         self.connection.finish_copy().await?;

@@ -36,3 +36,4 @@ pub mod frames;
 mod login;
 mod pace;
 pub mod replication;
+mod thread;

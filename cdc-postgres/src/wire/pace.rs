@@ -1,26 +1,22 @@
 //! When to read: how a reader makes the server fast.
 //!
 //! The walsender sends message by message. A reader that sleeps in `read` is woken by each of them, and the wake-up is
-//! paid by the walsender: more than half of its time. A reader that lets bytes pile up costs it nothing. So while there is
-//! a backlog the system is asked to report the socket only when [`LOW_WATER`] bytes have come (`SO_RCVLOWAT`), or, where it
-//! cannot be asked, this side pauses before it reads. A timer of [`PATIENCE`] bounds the wait, and a reader that has
-//! caught up reads every byte at once.
+//! paid by the walsender, as is a packet of its own for every message: more than half of its time. A reader that stays away
+//! for a moment is woken by none, and its silence makes the server's TCP put what follows into few large packets. So while
+//! there is a backlog this side pauses for [`PAUSE`], then takes all that has come; a reader that has caught up reads every
+//! byte at once.
 //!
 //! What is decided here is pure; [`super::channel`] waits and reads.
 
 use std::time::{Duration, Instant};
 
-/// How many bytes a read waits for while there is a backlog: less wakes the server more often than it gains,
-/// much more fills the socket.
-pub(super) const LOW_WATER: u32 = 64 * 1024;
+/// The pause: some dozen KiB come in it. One that is much longer fills the socket, and the server stands still.
+pub(super) const PAUSE: Duration = Duration::from_micros(300);
 
-/// The longest that bytes wait to be read.
-pub(super) const PATIENCE: Duration = Duration::from_millis(1);
+/// In which time [`BACKLOG`] bytes come while there is a backlog.
+const SPAN: Duration = Duration::from_millis(1);
 
-/// The pause before a read where the low-water mark cannot be had.
-pub(super) const PAUSE: Duration = Duration::from_micros(150);
-
-/// More than this within [`PATIENCE`] is a backlog. A reader that is woken by each message still sees several times as
+/// More than this within [`SPAN`] is a backlog. A reader that is woken by each message still sees several times as
 /// much of one; a thousand small transactions a second are far below it.
 const BACKLOG: usize = 8 * 1024;
 
@@ -29,8 +25,8 @@ const BACKLOG: usize = 8 * 1024;
 pub(super) enum Wait {
     /// Read what comes, whenever it comes.
     Data,
-    /// Read when the socket says so, which it does at the low-water mark; at this time whatever is there.
-    Mark(Instant),
+    /// Read what is there; [`Pace::drained`] says that it is nothing.
+    Drain,
     /// Do nothing until then, then read what comes.
     Pause(Instant),
 }
@@ -38,48 +34,39 @@ pub(super) enum Wait {
 /// How the stream has come lately.
 #[derive(Debug)]
 pub(super) struct Pace {
-    means: Means,
+    /// Not for a login, nor for a reader that wants every byte at once.
+    on: bool,
     backlog: bool,
-    /// Until when the wait that goes on lasts.
+    /// Until when the pause that goes on lasts.
     until: Option<Instant>,
     /// When the span began in which bytes are counted.
     since: Option<Instant>,
     bytes: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Means {
-    /// Reads are not paced: a login, or a reader that wants every byte at once.
-    None,
-    LowWater,
-    Pause,
-}
-
 impl Pace {
     /// Every byte at once.
     pub(super) fn off() -> Self {
-        Pace { means: Means::None, backlog: false, until: None, since: None, bytes: 0 }
+        Pace { on: false, backlog: false, until: None, since: None, bytes: 0 }
     }
 
-    /// Paced, by the low-water mark where the stream has one.
-    pub(super) fn on(has_low_water: bool) -> Self {
-        let means = if has_low_water { Means::LowWater } else { Means::Pause };
-        Pace { means, ..Self::off() }
+    /// A backlog in large pieces.
+    pub(super) fn on() -> Self {
+        Pace { on: true, ..Self::off() }
     }
 
-    /// What to wait for now. The same until something was read, however often it is asked.
-    pub(super) fn wait(&mut self, now: Instant) -> Wait {
-        match (self.backlog, self.means) {
-            (false, _) | (_, Means::None) => Wait::Data,
-            (true, Means::LowWater) => Wait::Mark(*self.until.get_or_insert(now + PATIENCE)),
-            (true, Means::Pause) => Wait::Pause(*self.until.get_or_insert(now + PAUSE)),
+    /// What to do now. The same until something was read or there is nothing to read, however often it is asked.
+    pub(super) fn wait(&self) -> Wait {
+        match self.until {
+            _ if !self.on || !self.backlog => Wait::Data,
+            None => Wait::Drain,
+            Some(until) => Wait::Pause(until),
         }
     }
 
-    /// The low-water mark that the stream should have now.
-    pub(super) fn mark(&self, now: Instant) -> u32 {
-        let waits = self.until.is_none_or(|until| now < until);
-        if self.backlog && self.means == Means::LowWater && waits { LOW_WATER } else { 1 }
+    /// Notes that all was read that is there.
+    pub(super) fn drained(&mut self, now: Instant) {
+        self.until = Some(now + PAUSE);
     }
 
     /// Notes what a read has brought.
@@ -87,8 +74,8 @@ impl Pace {
         self.until = None;
         let since = *self.since.get_or_insert(now);
         let span = now.saturating_duration_since(since);
-        // While there is a backlog a read ends a wait, and alone says how fast bytes come.
-        if span > PATIENCE && !self.backlog {
+        // While there is a backlog a read ends a pause, and alone says how fast bytes come.
+        if span > SPAN && !self.backlog {
             self.since = Some(now);
             self.bytes = 0;
         }
@@ -97,7 +84,7 @@ impl Pace {
             self.backlog = true;
             self.since = Some(now);
             self.bytes = 0;
-        } else if span > PATIENCE {
+        } else if span > SPAN {
             self.backlog = false;
             self.since = Some(now);
             self.bytes = 0;
@@ -116,71 +103,64 @@ mod tests {
     #[test]
     fn small_transactions_a_thousand_a_second_are_read_at_once() {
         let start = Instant::now();
-        let mut pace = Pace::on(true);
+        let mut pace = Pace::on();
         for millisecond in 0..100 {
-            let now = after(start, millisecond * 1000);
-            assert_eq!(pace.wait(now), Wait::Data);
-            pace.note(400, now);
-            assert_eq!(pace.mark(now), 1);
+            assert_eq!(pace.wait(), Wait::Data);
+            pace.note(400, after(start, millisecond * 1000));
         }
     }
 
     #[test]
     fn message_after_message_without_a_pause_is_a_backlog() {
         let start = Instant::now();
-        let mut pace = Pace::on(true);
+        let mut pace = Pace::on();
         for message in 0..60 {
             pace.note(250, after(start, message * 5));
         }
-        let now = after(start, 300);
-        assert_eq!(pace.wait(now), Wait::Mark(now + PATIENCE));
-        assert_eq!(pace.mark(now), LOW_WATER);
+        assert_eq!(pace.wait(), Wait::Drain);
     }
 
     #[test]
-    fn a_wait_ends_after_a_millisecond_and_with_little_to_read_so_does_the_backlog() {
+    fn a_backlog_is_read_until_nothing_is_there_and_then_left_alone() {
         let start = Instant::now();
-        let mut pace = Pace::on(true);
+        let mut pace = Pace::on();
+        for _ in 0..3 {
+            pace.note(16_000, start);
+            assert_eq!(pace.wait(), Wait::Drain);
+        }
+        pace.drained(start);
+        assert_eq!(pace.wait(), Wait::Pause(start + PAUSE), "asking prolongs nothing");
+        assert_eq!(pace.wait(), Wait::Pause(start + PAUSE));
+        pace.note(16_000, after(start, 350));
+        assert_eq!(pace.wait(), Wait::Drain);
+    }
+
+    #[test]
+    fn with_little_to_read_the_backlog_has_ended() {
+        let start = Instant::now();
+        let mut pace = Pace::on();
         pace.note(100_000, start);
-        let Wait::Mark(until) = pace.wait(start) else { panic!("no wait") };
-        assert_eq!(
-            pace.wait(after(start, 500)),
-            Wait::Mark(until),
-            "asking again prolongs nothing"
-        );
-        assert_eq!(pace.mark(until), 1);
-        let late = after(start, 1_500);
-        pace.note(300, late);
-        assert_eq!((pace.wait(late), pace.mark(late)), (Wait::Data, 1));
+        pace.note(300, after(start, 1_500));
+        assert_eq!(pace.wait(), Wait::Data);
     }
 
     #[test]
     fn a_backlog_lasts_while_a_slow_server_still_sends_a_lot() {
         let start = Instant::now();
-        let mut pace = Pace::on(true);
+        let mut pace = Pace::on();
         pace.note(100_000, start);
         for millisecond in 1..20 {
             let now = after(start, millisecond * 1_100);
-            assert!(matches!(pace.wait(now), Wait::Mark(_)));
+            pace.drained(now);
+            assert!(matches!(pace.wait(), Wait::Pause(_)));
             pace.note(20_000, now);
         }
     }
 
     #[test]
-    fn without_the_option_the_reader_pauses() {
-        let start = Instant::now();
-        let mut pace = Pace::on(false);
-        assert_eq!(pace.wait(start), Wait::Data);
-        pace.note(100_000, start);
-        assert_eq!(pace.wait(start), Wait::Pause(start + PAUSE));
-        assert_eq!(pace.mark(start), 1);
-    }
-
-    #[test]
     fn a_reader_that_is_not_paced_never_waits() {
         let mut pace = Pace::off();
-        let now = Instant::now();
-        pace.note(1 << 20, now);
-        assert_eq!((pace.wait(now), pace.mark(now)), (Wait::Data, 1));
+        pace.note(1 << 20, Instant::now());
+        assert_eq!(pace.wait(), Wait::Data);
     }
 }

@@ -9,6 +9,7 @@
 #[path = "../../debezium_json/arguments.rs"]
 mod arguments;
 mod comparer;
+mod completed;
 mod connector;
 mod contract;
 #[allow(dead_code)]

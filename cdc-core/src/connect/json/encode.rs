@@ -169,10 +169,7 @@ impl Writer<'_> {
                     if index > 0 {
                         out.push(b',');
                     }
-                    match value {
-                        Value::Null if items.tolerates_null => out.extend_from_slice(b"null"),
-                        value => self.value(items, value.as_ref(), out)?,
-                    }
+                    self.value(items, value.as_ref(), out)?;
                 }
                 out.push(b']');
             }

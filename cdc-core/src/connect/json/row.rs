@@ -172,3 +172,42 @@ fn integer_of(direct: Direct, scalar: Scalar<'_>) -> Option<i64> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::connect::{ConnectProfile, JsonConverter, JsonOptions};
+    use crate::data_type::{DataType, ValueType};
+    use crate::schema::{Field, Schema, TableId};
+    use crate::value::Array;
+    use crate::{Error, Payload};
+
+    /// A row of a table whose array of enums has a NULL, which Debezium's schema of such an array has no place for.
+    fn encoded(profile: ConnectProfile) -> Result<String, Error> {
+        let labels = ["sad".into(), "ok".into()].into();
+        let element = ValueType::optional(DataType::Enum { labels });
+        let schema = Schema::builder()
+            .table(TableId::new("public", "moods"))
+            .field(Field::optional("all", DataType::Array(Arc::new(element))))
+            .build()?;
+        let moods = Array::new(vec![Value::text("ok"), Value::Null]);
+        let row = Row::new(schema, vec![Value::Array(Arc::new(moods))])?;
+        let mut options = JsonOptions::default();
+        options.schemas_enable = false;
+        let mut out = Vec::new();
+        JsonConverter::new(options, profile)?.encode(&Payload::row(row), &mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_value_without_a_place_in_its_schema_is_null_and_told_or_fails() {
+        assert_eq!(encoded(ConnectProfile::default()).unwrap(), r#"{"all":null}"#);
+        let strict = ConnectProfile::builder()
+            .property("event.converting.failure.handling.mode", "fail")
+            .unwrap();
+        let error = encoded(strict.build()).unwrap_err().to_string();
+        assert!(error.contains("public.moods.all"), "{error}");
+    }
+}

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::batch::Batch;
+use crate::event::ChangeEvent;
 use crate::offset::Offset;
 use crate::request::{Answer, Request};
 use crate::source::{Acknowledger, Positions, SourceContext};
@@ -53,6 +54,12 @@ impl FromProperties for Memory {
             Some("0") => Err(Error::configuration("memory.size must not be 0")),
             _ => Ok(Memory),
         }
+    }
+
+    const POST_PROCESSOR_CLASSES: &'static [&'static str] = &["io.debezium.Answer"];
+
+    fn post_processor(&self, class: &str, options: &Properties) -> Result<Box<dyn Stage>> {
+        Ok(Box::new(Answer(format!("{class} {}", options.required_string("to")?))))
     }
 }
 
@@ -120,5 +127,60 @@ fn what_is_wrong_is_named() {
     ] {
         let error = refused(name, value);
         assert!(error.contains(text), "{name}={value}: {error}");
+    }
+}
+
+/// A post processor.
+struct Answer(String);
+
+#[async_trait]
+impl Stage for Answer {
+    fn name(&self) -> &str {
+        &self.0
+    }
+    async fn apply(&mut self, _: &mut [ChangeEvent]) -> Result<Vec<(usize, Error)>> {
+        unreachable!("it is not run")
+    }
+}
+
+fn processed(options: &[(&str, &str)]) -> Result<String> {
+    let mut properties = base();
+    options.iter().for_each(|(name, value)| properties.set(*name, *value));
+    Ok(format!("{:?}", read(&properties)?.pipeline))
+}
+
+#[test]
+fn post_processors_are_stages_in_the_order_of_the_list() {
+    let shown = processed(&[
+        ("post.processors", "b, a"),
+        ("post.processors.a.type", "io.debezium.Answer"),
+        ("post.processors.a.to", "1"),
+        // The prefix of older configurations.
+        ("b.type", "Answer"),
+        ("b.to", "2"),
+    ])
+    .unwrap();
+    let says = r#"stages: ["io.debezium.Answer 2", "io.debezium.Answer 1"]"#;
+    assert!(shown.contains(says), "{shown}");
+}
+
+#[test]
+fn what_is_wrong_with_a_post_processor_is_named() {
+    let list = ("post.processors", "a");
+    let class = ("post.processors.a.type", "Answer");
+    let to = ("post.processors.a.to", "1");
+    for (options, text) in [
+        (vec![list], "Post processor 'a' is missing 'post.processors.a.type'"),
+        (vec![list, class], "post.processors.a: Missing required configuration \"to\""),
+        (vec![list, class, to, ("post.processors.a.too", "1")], "post.processors.a: Unknown"),
+        (
+            vec![list, ("post.processors.a.type", "com.example.Mine"), to],
+            "post.processors.a: Class com.example.Mine could not be found.; there is io.debezium.Answer",
+        ),
+        (vec![("post.processors", "a,a"), class, to], "post.processors: a name comes twice"),
+        (vec![class, to], "Unknown configuration"),
+    ] {
+        let error = processed(&options).unwrap_err().to_string();
+        assert!(error.contains(text), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use super::{base, read};
 use crate::connector::unsupported::{ONLY, REFUSED};
 
 /// Name, default, a value that is accepted, what it is.
-const SUPPORTED: [(&str, &str, &str, &str); 46] = [
+const SUPPORTED: [(&str, &str, &str, &str); 47] = [
     ("name", "`topic.prefix`", "shop", "the pipeline's name, by which its state is found again"),
     (
         "connector.class",
@@ -122,6 +122,12 @@ const SUPPORTED: [(&str, &str, &str, &str); 46] = [
         "of JsonConverter, which has true: NULL becomes the column's default",
     ),
     ("value.converter.schemas.cache.size", "`1000`", "10", "of JsonConverter"),
+    (
+        "post.processors",
+        "",
+        "",
+        "names of post processors, each with `post.processors.<name>.type`; docs/transforms.md says which there are",
+    ),
     ("transforms", "", "", "names of transforms; docs/transforms.md lists them with their options"),
     ("predicates", "", "", "names of predicates"),
     (

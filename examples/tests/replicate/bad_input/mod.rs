@@ -5,6 +5,7 @@ mod offsets;
 mod publications;
 mod servers;
 mod slots;
+mod spill;
 mod targets;
 
 use crate::database::Database;
