@@ -47,6 +47,14 @@ impl Schemas {
     }
 }
 
+/// What the sessions share.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shared {
+    pub(super) schemas: Schemas,
+    /// The snapshot that all read, by the name under which it is exported.
+    pub(super) exported: Option<Arc<str>>,
+}
+
 /// A session for reading.
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -69,8 +77,7 @@ struct Exported {
 impl Reader {
     pub(super) async fn connect(
         options: &Arc<Options>,
-        schemas: &Schemas,
-        exported: Option<&Arc<str>>,
+        shared: &Shared,
     ) -> Result<Self, PostgresError> {
         let client = catalog::connect(&options.sql).await?;
         // A chunk is small: it is had from an index sooner than it is compiled or shared out.
@@ -86,7 +93,7 @@ impl Reader {
             .await
             .map_err(failed(&client, "setting up the session"))?;
         let segment_size = u64::try_from(get::<i64>(&client, &row, "size")?).unwrap_or(1 << 24);
-        let exported = match exported {
+        let exported = match &shared.exported {
             None => None,
             Some(name) => Some(Exported {
                 name: Arc::clone(name),
@@ -97,7 +104,7 @@ impl Reader {
             options: Arc::clone(options),
             client,
             segment_size,
-            schemas: schemas.clone(),
+            schemas: shared.schemas.clone(),
             exported,
         })
     }

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 
 use super::barrier::barrier;
 use super::plan::TableReadPlan;
-use super::reader::{Reader, Schemas};
+use super::reader::{Reader, Shared};
 use super::visible::{Barrier, PgVisible};
 use crate::catalog;
 use crate::error::PostgresError;
@@ -83,12 +83,11 @@ impl Readers {
         let (jobs, waiting) = mpsc::unbounded_channel();
         let (questions, to_answer) = mpsc::unbounded_channel();
         let waiting = Arc::new(Mutex::new(waiting));
-        let schemas = Schemas::default();
+        let shared = Shared { exported: exported.cloned(), ..Shared::default() };
         for _ in 0..connections {
             tokio::spawn(read_chunks(
                 Arc::clone(options),
-                schemas.clone(),
-                exported.cloned(),
+                shared.clone(),
                 Arc::clone(&waiting),
                 out.clone(),
             ));
@@ -170,8 +169,7 @@ impl Backoff {
 
 async fn read_chunks(
     options: Arc<Options>,
-    schemas: Schemas,
-    exported: Option<Arc<str>>,
+    shared: Shared,
     jobs: Arc<Mutex<mpsc::UnboundedReceiver<Job>>>,
     out: mpsc::Sender<Answer>,
 ) {
@@ -181,17 +179,8 @@ async fn read_chunks(
         let job = jobs.lock().await.recv().await;
         let Some(Job { read, plan, credit, mut wanted }) = job else { return };
         let reading = async {
-            let error = match read_one(
-                &options,
-                &schemas,
-                exported.as_ref(),
-                &mut session,
-                &read,
-                &plan,
-                &out,
-                &credit,
-            )
-            .await
+            let error = match read_one(&options, &shared, &mut session, &read, &plan, &out, &credit)
+                .await
             {
                 Ok(()) => {
                     backoff = Backoff::default();
@@ -222,8 +211,7 @@ async fn read_chunks(
 
 async fn read_one(
     options: &Arc<Options>,
-    schemas: &Schemas,
-    exported: Option<&Arc<str>>,
+    shared: &Shared,
     session: &mut Option<Reader>,
     read: &Read,
     plan: &TableReadPlan,
@@ -232,7 +220,7 @@ async fn read_one(
 ) -> Result<(), PostgresError> {
     let reader = match session {
         Some(reader) => reader,
-        None => session.insert(Reader::connect(options, schemas, exported).await?),
+        None => session.insert(Reader::connect(options, shared).await?),
     };
     reader.read(read, plan, out, credit).await
 }

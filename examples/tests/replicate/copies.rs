@@ -245,3 +245,35 @@ async fn a_publication_of_the_users_own_is_read_as_it_is() {
         database.drop_now().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_joins_later_gets_all_rows_beside_the_stream() {
+    let source = Database::shared("later").await;
+    source.run(&schema()).await;
+    source
+        .run("CREATE TABLE keyless (line int); INSERT INTO keyless SELECT generate_series(1, 70)")
+        .await;
+    let (first, second) = (Database::shared("later_a").await, Database::shared("later_b").await);
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let state = ["--state", state.to_str().unwrap()];
+    drain(&[&[source.url.as_str(), first.url.as_str()], &state[..]].concat());
+    for round in 0..100 {
+        source.run(&changes(round % 20, round)).await;
+    }
+    let both =
+        [&[source.url.as_str(), first.url.as_str(), second.url.as_str()], &state[..]].concat();
+    let mut program = Program::start(&both);
+    for round in 100..200 {
+        source.run(&changes(round % 20, round)).await;
+    }
+    source.run("INSERT INTO keyless VALUES (71)").await;
+    program.wait_for("streaming", Duration::from_secs(60));
+    program.kill();
+    drain(&both);
+    for target in [first, second] {
+        source.assert_copied_to(&target).await;
+        target.drop_now().await;
+    }
+    source.drop_now().await;
+}
