@@ -54,7 +54,7 @@
 //! 3. *Retry.* After a failed write nothing newer is sent; writes in flight settle; everything from the first batch that
 //!    is not durable is written again, in order. After a commit in doubt the offset is looked up first.
 //! 4. *Whose offset.* A transactional sink's own offset is the truth; the store serves the others. A sink without an
-//!    offset does not join a pipeline that is past its first event.
+//!    offset joins a pipeline that is past its first event only where the source can give it all rows beside the stream.
 //! 5. *Several sinks.* One reader; a sink that stands still holds it, and never makes another lose data. Every queue is
 //!    bounded in bytes.
 //! 6. *Kinds of error.* What happens depends on the [`ErrorKind`] alone: transient errors are retried with full jitter for

@@ -132,7 +132,7 @@ pub trait Positions: Send + Sync + fmt::Debug {
     fn meet(&self, a: &Offset, b: &Offset) -> Result<Offset>;
 
     /// Whether the offset stands before the first event, so that a sink without an offset can still join. An offset
-    /// inside the first snapshot does: after a restart that snapshot is read again from its beginning. One after it does
+    /// inside the first snapshot does where that is read again from its beginning after a restart. One after it does
     /// not, even if no change has come yet: such a sink is [spared](Positions::coverage) the rows of another read, and one
     /// that stands before the first event is spared none of them.
     ///

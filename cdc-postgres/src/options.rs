@@ -18,7 +18,7 @@ use crate::table_filter::TableFilter;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum SnapshotMode {
-    /// At the first start all rows are copied, and a copy that was interrupted is made anew (`initial`).
+    /// At the first start all rows are copied; what is left of a copy that was interrupted is read beside the changes (`initial`).
     #[default]
     Initial,
     /// As [`Initial`](SnapshotMode::Initial), and all rows are copied again at each later start, once the log is read up to

@@ -147,9 +147,8 @@ impl Worker {
             self.copied(None).await?.into_iter().map(|table| table.id.into()).collect();
         let plans = self.plan_of(&tables).await?;
         let position = state.decoder.position().end;
-        state.merging.request(plans, position)?;
         state.decoder.tell_done();
-        Ok(())
+        state.merging.request(plans, position)
     }
 
     /// Carries out a request; the stream stands between two transactions.
@@ -174,6 +173,8 @@ impl Worker {
         request: &Request,
     ) -> Result<Result<(), Error>, PostgresError> {
         state.show()?;
+        // A transaction that was done in part before the start may have yet to come.
+        state.decoder.tell_done();
         match request {
             Request::Snapshot { tables } => {
                 if let Some(refused) = self.refused(tables).await? {

@@ -10,7 +10,7 @@ use super::*;
 use crate::batch::Batch;
 use crate::event::ChangeEvent;
 use crate::offset::Offset;
-use crate::request::{Answer, Request};
+use crate::request::{self, Request};
 use crate::source::{Acknowledger, Positions, SourceContext};
 
 /// A source that reads one option.
@@ -37,7 +37,7 @@ impl Source for Memory {
     async fn end_of_log(&mut self) -> Result<Offset> {
         unreachable!("it is not run")
     }
-    fn control(&mut self, _: Request, _: Answer) -> Result<()> {
+    fn control(&mut self, _: Request, _: request::Answer) -> Result<()> {
         unreachable!("it is not run")
     }
     async fn close(&mut self) -> Result<()> {
