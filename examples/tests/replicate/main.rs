@@ -16,5 +16,6 @@ mod idle_databases;
 mod kills;
 mod program;
 mod role_settings;
+mod stalled_target;
 mod two_instances;
 mod workload;
