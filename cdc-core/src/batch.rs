@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::event::ChangeEvent;
 use crate::offset::Offset;
+use crate::request::Answer;
 
 /// Events in the order of the source, and the offset that is reached when all of them are durable.
 ///
@@ -26,6 +27,8 @@ pub struct Batch {
     pub audience: Audience,
     /// Roughly how many bytes it keeps alive.
     pub bytes: usize,
+    /// The requests that its offset is the first to hold: answered once it is saved.
+    pub answers: Vec<Answer>,
 }
 
 impl Batch {
@@ -40,6 +43,7 @@ impl Batch {
             ends_transaction: true,
             audience: Audience::All,
             bytes,
+            answers: Vec::new(),
         }
     }
 

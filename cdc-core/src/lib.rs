@@ -83,8 +83,10 @@ pub mod offset_store;
 mod origin;
 pub mod pipeline;
 mod properties;
+mod request;
 mod row;
 mod schema;
+pub mod signal;
 mod sink;
 pub mod snapshot;
 mod source;
@@ -107,11 +109,12 @@ pub use offset::Offset;
 pub use origin::{Origin, ReplicationOrigin, SnapshotMark, TransactionId, TransactionOrigin};
 pub use pipeline::{EventStream, Handle, Pipeline, PipelineBuilder, RetryPolicy};
 pub use properties::{Password, Properties};
+pub use request::{Answer, Request, SnapshotOf};
 pub use row::{Row, RowsBuilder};
 pub use schema::{Field, NativeType, Schema, SchemaBuilder, TableId};
 pub use sink::{Ack, Delivery, Outcome, Sink, TransactionalSink};
 pub use source::{
-    Acknowledge, Acknowledger, Coverage, Positions, Request, Source, SourceContext, SystemIdentity,
+    Acknowledge, Acknowledger, Coverage, Positions, Source, SourceContext, SystemIdentity,
 };
 pub use stage::Stage;
 pub use transform::{TableMapping, Transform};

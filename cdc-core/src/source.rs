@@ -7,10 +7,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::batch::{Batch, BatchLimits};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::offset::Offset;
 use crate::origin::Origin;
-use crate::schema::TableId;
+use crate::request::{Answer, Request};
 use crate::status::Progress;
 
 /// A reader of a log of changes.
@@ -55,12 +55,13 @@ pub trait Source: Send {
     /// [`Configuration`](crate::ErrorKind::Configuration) where the source cannot tell.
     async fn end_of_log(&mut self) -> Result<Offset>;
 
-    /// Takes a request that is carried out later, at a position of the log. The first batch that is given after this
-    /// call has an offset that holds the request; once it is saved, a restart carries the request out too.
+    /// Takes a request that is carried out later, at a position of the log. The answer is given with the
+    /// [batch](Batch::answers) whose offset holds the request, so that a restart carries it out too once that is saved;
+    /// or [refused](Answer::refuse), where the source finds out later that it cannot do it.
     ///
     /// # Errors
     /// [`Configuration`](crate::ErrorKind::Configuration), naming the request, where the source cannot do it.
-    fn control(&mut self, request: Request) -> Result<()>;
+    fn control(&mut self, request: Request, answer: Answer) -> Result<()>;
 
     /// What database this is, so that a sink on the same one is noticed; `None` where it cannot be told. Known after
     /// [`acquire`](Source::acquire).
@@ -105,8 +106,8 @@ impl<S: Source + ?Sized> Source for Box<S> {
     async fn end_of_log(&mut self) -> Result<Offset> {
         (**self).end_of_log().await
     }
-    fn control(&mut self, request: Request) -> Result<()> {
-        (**self).control(request)
+    fn control(&mut self, request: Request, answer: Answer) -> Result<()> {
+        (**self).control(request, answer)
     }
     fn identity(&self) -> Option<SystemIdentity> {
         (**self).identity()
@@ -138,6 +139,25 @@ pub trait Positions: Send + Sync + fmt::Debug {
     /// # Errors
     /// As [`Positions::compare`].
     fn before_first_event(&self, offset: &Offset) -> Result<bool>;
+
+    /// Whether everything that `end` asks for is done at an offset: a pipeline that drains ends there. The default compares
+    /// them; a source whose snapshots run beside the stream also looks whether they are done.
+    ///
+    /// # Errors
+    /// As [`Positions::compare`].
+    fn has_reached(&self, offset: &Offset, end: &Offset) -> Result<bool> {
+        Ok(self.compare(offset, end)?.is_some_and(Ordering::is_ge))
+    }
+
+    /// Where to resume for a sink that has nothing yet, beside others that resume at `offset`; `None` where it would lack
+    /// what was there before. The default takes it before the first event alone; a source that can read all rows again
+    /// beside the stream gives an offset that asks for it.
+    ///
+    /// # Errors
+    /// As [`Positions::compare`].
+    fn with_new_sink(&self, offset: &Offset) -> Result<Option<Offset>> {
+        Ok(self.before_first_event(offset)?.then(|| offset.clone()))
+    }
 
     /// Which events an offset covers; without one those alone that a snapshot of this run shows.
     ///
@@ -193,43 +213,6 @@ impl Acknowledger {
 impl fmt::Debug for Acknowledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Acknowledger")
-    }
-}
-
-/// What a running source can be asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Request {
-    /// Read these tables again while the stream goes on.
-    Snapshot {
-        /// The tables.
-        tables: Vec<TableId>,
-    },
-    /// Give up snapshots that run.
-    StopSnapshot,
-    /// Halt snapshots that run.
-    PauseSnapshot,
-    /// Go on with halted snapshots.
-    ResumeSnapshot,
-}
-
-impl Request {
-    /// The name used in errors and logs.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Request::Snapshot { .. } => "snapshot",
-            Request::StopSnapshot => "stop-snapshot",
-            Request::PauseSnapshot => "pause-snapshot",
-            Request::ResumeSnapshot => "resume-snapshot",
-        }
-    }
-
-    /// The error of a source that cannot do it.
-    pub fn refused(&self, source: &str) -> Error {
-        Error::configuration(format!(
-            "the {source} source does not take the request {:?}",
-            self.name()
-        ))
     }
 }
 

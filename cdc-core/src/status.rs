@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::offset::Offset;
+use crate::snapshot::TableProgress;
 
 /// What the source is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -42,6 +44,7 @@ struct Shared {
     tables_done: AtomicU64,
     tables_total: AtomicU64,
     rows_read: AtomicU64,
+    snapshots: Mutex<Snapshots>,
     events: AtomicU64,
     bytes: AtomicU64,
     batches: AtomicU64,
@@ -51,6 +54,44 @@ struct Shared {
     last_commit_us: AtomicI64,
     last_error: Mutex<Option<String>>,
     sinks: Mutex<Vec<SinkStatus>>,
+}
+
+/// Snapshots that run by chunks, and how fast.
+#[derive(Debug, Default)]
+struct Snapshots {
+    tables: Vec<TableProgress>,
+    /// When the speed was taken last, and the rows read then.
+    since: Option<(Instant, u64)>,
+    remaining: Option<Duration>,
+}
+
+impl Snapshots {
+    /// How long a stretch is that tells the speed.
+    const STRETCH: Duration = Duration::from_secs(2);
+
+    fn set(&mut self, tables: Vec<TableProgress>, now: Instant) {
+        let gone = tables.len() < self.tables.len();
+        self.tables = tables;
+        let rows: u64 = self.tables.iter().map(|table| table.rows).sum();
+        let (then, rows_then) = *self.since.get_or_insert((now, rows));
+        if self.tables.is_empty() {
+            (self.since, self.remaining) = (None, None);
+        } else if gone || rows < rows_then {
+            // The rows of a table that is done are not counted any more: the speed is taken anew.
+            self.since = Some((now, rows));
+        } else if now - then >= Self::STRETCH {
+            self.remaining = remaining(&self.tables, rows - rows_then, now - then);
+            self.since = Some((now, rows));
+        }
+    }
+}
+
+/// How long the rest takes, where `read` rows took `elapsed`.
+fn remaining(tables: &[TableProgress], read: u64, elapsed: Duration) -> Option<Duration> {
+    let left = |table: &TableProgress| Some(table.estimated_rows?.saturating_sub(table.rows));
+    let left: u64 = tables.iter().map(left).sum::<Option<u64>>()?;
+    let nanos = elapsed.as_nanos().saturating_mul(left.into()).checked_div(read.into())?;
+    u64::try_from(nanos).ok().map(Duration::from_nanos)
 }
 
 /// The state of a pipeline at one moment.
@@ -64,6 +105,10 @@ pub struct Status {
     pub snapshot_tables_total: u64,
     /// Rows that the snapshot has read.
     pub snapshot_rows: u64,
+    /// Snapshots that run, by chunks that are merged into the stream: one entry a table.
+    pub snapshots: Vec<TableProgress>,
+    /// How long these will take, going by what they read of late.
+    pub snapshot_remaining: Option<Duration>,
     /// Events that the source has given since the start, snapshot rows among them.
     pub events: u64,
     /// Bytes of these events.
@@ -117,6 +162,12 @@ impl Progress {
     /// Counts rows that the snapshot read.
     pub fn add_snapshot_rows(&self, rows: u64) {
         self.0.rows_read.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// Says how far the snapshots are that run by chunks.
+    pub fn set_snapshots(&self, tables: Vec<TableProgress>) {
+        let mut snapshots = self.0.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        snapshots.set(tables, Instant::now());
     }
 
     /// Says how many bytes of the log are not read yet.
@@ -175,11 +226,17 @@ impl Progress {
     pub fn status(&self) -> Status {
         let shared = &*self.0;
         let commit = shared.last_commit_us.load(Ordering::Relaxed);
+        let (snapshots, snapshot_remaining) = {
+            let snapshots = shared.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+            (snapshots.tables.clone(), snapshots.remaining)
+        };
         Status {
             phase: shared.phase.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             snapshot_tables_done: shared.tables_done.load(Ordering::Relaxed),
             snapshot_tables_total: shared.tables_total.load(Ordering::Relaxed),
             snapshot_rows: shared.rows_read.load(Ordering::Relaxed),
+            snapshots,
+            snapshot_remaining,
             events: shared.events.load(Ordering::Relaxed),
             bytes: shared.bytes.load(Ordering::Relaxed),
             batches: shared.batches.load(Ordering::Relaxed),
@@ -190,5 +247,42 @@ impl Progress {
             last_error: shared.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             sinks: shared.sinks.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::TableId;
+    use crate::snapshot::TablePhase;
+
+    fn table(rows: u64) -> TableProgress {
+        TableProgress {
+            table: Arc::new(TableId::new("public", "orders")),
+            phase: TablePhase::Reading,
+            rows,
+            bytes: 0,
+            chunks: 3,
+            reads: 1,
+            ranges_left: 1,
+            keys_left: 0,
+            remembered_bytes: 0,
+            estimated_rows: Some(9_000),
+        }
+    }
+
+    #[test]
+    fn the_end_of_snapshots_is_estimated_from_what_was_read_of_late() {
+        let (mut snapshots, begin) = (Snapshots::default(), Instant::now());
+        let second = Duration::from_secs(1);
+        snapshots.set(vec![table(1_000), table(0)], begin);
+        assert_eq!(snapshots.remaining, None);
+        snapshots.set(vec![table(3_000), table(4_000)], begin + second * 2);
+        assert_eq!(snapshots.remaining, Some(second * 11 / 3));
+        snapshots.set(vec![table(4_000)], begin + second * 3);
+        snapshots.set(vec![table(5_000)], begin + second * 5);
+        assert_eq!(snapshots.remaining, Some(second * 8));
+        snapshots.set(Vec::new(), begin + second * 6);
+        assert_eq!((snapshots.remaining, snapshots.since), (None, None));
     }
 }

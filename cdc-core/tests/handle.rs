@@ -63,7 +63,7 @@ async fn a_request_is_answered_when_an_offset_that_holds_it_is_saved() {
     let handle = spawn(&log, &target);
     eventually("it streams", || !target.rows(TABLE).is_empty()).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let request = Request::Snapshot { tables: vec![TableId::new("public", "orders")] };
+    let request = Request::snapshot([TableId::new("public", "orders")]);
     let mut answer = Box::pin(handle.request(request.clone()));
     assert!(tokio::time::timeout(Duration::from_secs(60), &mut answer).await.is_err());
     assert_eq!(log.requests(), [request]);
@@ -76,11 +76,11 @@ async fn a_request_is_answered_when_an_offset_that_holds_it_is_saved() {
 async fn a_request_that_the_source_cannot_do_is_refused_by_name() {
     let (log, target) = (log(), MemoryTarget::new());
     let mut handle = spawn(&log, &target);
-    let error = handle.request(Request::StopSnapshot).await.unwrap_err();
-    assert!(error.to_string().contains("stop-snapshot"), "{error}");
+    let error = handle.request(Request::PauseSnapshot).await.unwrap_err();
+    assert!(error.to_string().contains("pause-snapshot"), "{error}");
     handle.stop();
     handle.wait().await.unwrap();
-    let error = handle.request(Request::StopSnapshot).await.unwrap_err();
+    let error = handle.request(Request::PauseSnapshot).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
 }
 

@@ -3,13 +3,15 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use crate::config::ConnectConfig;
 use crate::error::{ConnectError, NO_PASSWORD};
-use crate::stream::{Stream, establish};
+use crate::stream::{Stream, establish, open};
 
 /// The settings that every session of this project has, whatever `postgresql.conf`, `ALTER DATABASE ... SET`,
 /// `ALTER ROLE ... SET` or the connection's `options` say. Name and value; all exist since PostgreSQL 9.6.
@@ -30,6 +32,9 @@ pub const PINNED_SETTINGS: [(&str, &str); 11] = [
     ("lock_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
 ];
+
+/// How long the server may take to tell a session that it is cancelled.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a session is for.
 ///
@@ -117,6 +122,25 @@ impl SqlClient {
             None
         };
         ConnectError::from_sql(self.target.as_str(), failure.unwrap_or(error))
+    }
+
+    /// Asks the server to stop the statement that the session runs, over a connection of its own to the server that
+    /// `config` names.
+    ///
+    /// The server answers nothing; the statement fails with SQLSTATE 57014 if it still ran. What is sent after this
+    /// returned is not cancelled.
+    ///
+    /// # Errors
+    /// Where the server cannot be reached.
+    pub async fn cancel(&self, config: &ConnectConfig) -> Result<(), ConnectError> {
+        let failed = |error| ConnectError::from_sql(self.target.as_str(), error);
+        let mut stream = open(config).await?;
+        // The stream is encrypted already, or is not to be.
+        let token = self.client.cancel_token();
+        token.cancel_query_raw(&mut stream, NoTls).await.map_err(failed)?;
+        // The server closes the connection once it has told the session: what that runs next is not meant any more.
+        let _ = tokio::time::timeout(CANCEL_PATIENCE, stream.read(&mut [0; 1])).await;
+        Ok(())
     }
 }
 

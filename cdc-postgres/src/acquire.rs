@@ -68,7 +68,10 @@ pub(crate) async fn acquire(
     let mut told = false;
     let patience_ends = options.settings.slot_patience.map(|patience| Instant::now() + patience);
     loop {
-        if survey.slot.is_some() {
+        // One that has lost log cannot be read; what becomes of it is decided by the offset.
+        let lost =
+            options.copies_when_needed() && survey.slot.as_ref().is_some_and(|slot| slot.is_lost());
+        if survey.slot.is_some() && !lost {
             check_held_slot(&survey, options, pipeline)?;
         }
         let connected = ReplicationConnection::connect_on_thread(&options.sql.config).await;
@@ -78,7 +81,7 @@ pub(crate) async fn acquire(
                 let wal_sender_timeout =
                     patience(wal_sender_timeout, options.settings.status_interval);
                 let process = link.cancel_key().map(|key| key.process_id);
-                if survey.slot.is_none() {
+                if survey.slot.is_none() || lost {
                     survey = with_identities(&sql, options, pipeline, survey).await?;
                     let link = Link::Idle(Box::new(link));
                     let context = context.clone();

@@ -1,6 +1,6 @@
 //! Cutting the stream of events into batches.
 
-use cdc_core::{Audience, Batch, BatchLimits, ChangeEvent, Offset};
+use cdc_core::{Answer, Audience, Batch, BatchLimits, ChangeEvent, Offset};
 use tokio::time::Instant;
 
 use crate::error::PostgresError;
@@ -13,11 +13,13 @@ pub(crate) struct BatchBuilder {
     events: Vec<ChangeEvent>,
     bytes: usize,
     deadline: Option<Instant>,
+    /// The requests that the offset of the next batch is the first to hold.
+    pub(crate) answers: Vec<Answer>,
 }
 
 impl BatchBuilder {
     pub(crate) fn new(limits: BatchLimits) -> Self {
-        BatchBuilder { limits, events: Vec::new(), bytes: 0, deadline: None }
+        BatchBuilder { limits, events: Vec::new(), bytes: 0, deadline: None, answers: Vec::new() }
     }
 
     pub(crate) fn push(&mut self, event: ChangeEvent) {
@@ -32,6 +34,23 @@ impl BatchBuilder {
         }
         self.bytes += size_of::<ChangeEvent>() + size;
         self.events.push(event);
+    }
+
+    /// The last event.
+    pub(crate) fn last(&self) -> Option<&ChangeEvent> {
+        self.events.last()
+    }
+
+    /// Takes the last event out again, with the bytes of its values.
+    pub(crate) fn pop(&mut self) -> Option<(ChangeEvent, usize)> {
+        let event = self.events.pop()?;
+        let size = event.size();
+        self.bytes = self.bytes.saturating_sub(size);
+        if self.events.is_empty() {
+            self.bytes = 0;
+            self.deadline = None;
+        }
+        Some((event, size.saturating_sub(size_of::<ChangeEvent>())))
     }
 
     /// Makes the events what is shown of them, or leaves them out.
@@ -62,6 +81,15 @@ impl BatchBuilder {
         self.events.len() >= self.limits.max_events || self.bytes >= self.limits.max_bytes
     }
 
+    /// What there is room for, one event at least.
+    pub(crate) fn room(&self) -> BatchLimits {
+        BatchLimits {
+            max_events: self.limits.max_events.saturating_sub(self.events.len()).max(1),
+            max_bytes: self.limits.max_bytes.saturating_sub(self.bytes).max(1),
+            max_delay: self.limits.max_delay,
+        }
+    }
+
     /// Until when the first event may wait for others.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadline
@@ -82,6 +110,7 @@ impl BatchBuilder {
             ends_transaction,
             audience: Audience::All,
             bytes,
+            answers: std::mem::take(&mut self.answers),
         }
     }
 }

@@ -35,6 +35,7 @@ pub struct PostgresSourceBuilder {
     address: Address,
     tables: Option<Vec<String>>,
     exclude: Vec<String>,
+    copied: Option<Vec<String>>,
     columns: ColumnOptions,
     identities: Vec<(String, ReplicaIdentity)>,
     pub(crate) given: Given,
@@ -97,6 +98,7 @@ impl PostgresSourceBuilder {
             address,
             tables: None,
             exclude: Vec::new(),
+            copied: None,
             columns: ColumnOptions::default(),
             identities: Vec::new(),
             given: Given::default(),
@@ -310,10 +312,53 @@ impl PostgresSourceBuilder {
         self
     }
 
+    /// How many connections read chunks of tables, 1 by default. With more, rows of a table come in another order than that of its
+    /// key.
+    pub fn snapshot_connections(mut self, connections: std::num::NonZeroUsize) -> Self {
+        self.given.settings.snapshot_connections = connections;
+        self
+    }
+
+    /// Of the tables that are followed those whose rows are copied, in the form of [`tables`](Self::tables)
+    /// (`snapshot.include.collection.list`). Of the others come changes alone, unless a snapshot of them is asked for.
+    pub fn snapshot_tables<T: Into<String>>(mut self, tables: impl IntoIterator<Item = T>) -> Self {
+        self.copied.get_or_insert_default().extend(strings(tables));
+        self
+    }
+
+    /// What is read in place of a table (`schema.table`, as it is written in the catalog): a query that gives the table's columns by
+    /// their names (`snapshot.select.statement.overrides`). Streamed changes are all changes of the table.
+    pub fn snapshot_select(mut self, table: TableId, query: impl Into<String>) -> Self {
+        self.given.settings.selects.push((table, query.into()));
+        self
+    }
+
+    /// How many rows the first chunk of a table has that is read beside the stream (`incremental.snapshot.chunk.size`), 5 000 by default.
+    /// Later ones are as large as 8 MiB and half a second allow.
+    pub fn snapshot_chunk_rows(mut self, rows: u64) -> Self {
+        self.given.settings.chunk_rows = Some(rows.max(1));
+        self
+    }
+
     /// The most rows of a copy that are handed on at a time (`snapshot.fetch.size`). The default is the pipeline's limit for
     /// batches.
     pub fn snapshot_fetch_size(mut self, rows: usize) -> Self {
         self.given.settings.snapshot_fetch_size = Some(rows.max(1));
+        self
+    }
+
+    /// A table in which rows ask for something (`signal.data.collection`): its first three columns are id, type and data of a
+    /// [signal](cdc_core::signal). It has to be among the [`tables`](Self::tables); its changes are events as those of others.
+    pub fn signal_table(mut self, table: TableId) -> Self {
+        self.given.settings.signals.table = Some(table);
+        self
+    }
+
+    /// A file in which lines ask for something (`signal.file`), as [`SignalFile`](cdc_core::signal::SignalFile) says, and
+    /// how often it is looked at.
+    pub fn signal_file(mut self, file: impl Into<PathBuf>, interval: Duration) -> Self {
+        self.given.settings.signals.file = Some(file.into());
+        self.given.settings.signals.interval = interval.max(Duration::from_millis(1));
         self
     }
 
@@ -385,6 +430,10 @@ impl PostgresSourceBuilder {
         let filter = TableFilter {
             include: patterns("tables", NamePattern::table, &self.tables.unwrap_or_default())?,
             exclude: patterns("exclude_tables", NamePattern::table, &self.exclude)?,
+            copied: match &self.copied {
+                Some(copied) => Some(patterns("snapshot_tables", NamePattern::table, copied)?),
+                None => None,
+            },
             lists: std::mem::take(&mut given.lists),
         };
         for (tables, identity) in self.identities {

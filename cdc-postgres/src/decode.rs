@@ -15,6 +15,7 @@ use crate::error::PostgresError;
 use crate::lsn::Lsn;
 use crate::pgoutput::{self, Message, RowImage, RowMessage, RowOperation, unix_micros};
 use crate::position::{Point, Position, Read};
+use crate::positions::point_of;
 use crate::relations::{Relation, Relations};
 use crate::toast::{Image, Place, append};
 
@@ -50,6 +51,10 @@ pub(crate) struct Decoder {
     rows: RowsBuilder,
     /// Where markers of transactions go, where they are wanted.
     markers: Option<Destination>,
+    /// What is done of a transaction is told again, whether or not markers are wanted.
+    tells_done: bool,
+    /// An insert that lacks columns came.
+    insert_lacks: bool,
 }
 
 impl Decoder {
@@ -71,6 +76,8 @@ impl Decoder {
                 .build()?,
             rows: RowsBuilder::new(),
             markers: None,
+            tells_done: false,
+            insert_lacks: false,
         })
     }
 
@@ -81,9 +88,38 @@ impl Decoder {
         self
     }
 
+    /// Tells what is done of the transaction that was resumed in too: see [`is_done`](Self::is_done).
+    pub(crate) fn tell_done(&mut self) {
+        self.tells_done = true;
+    }
+
+    /// Whether an event of the transaction was done before the start, and is only told again.
+    pub(crate) fn is_done(&self, origin: &Origin) -> bool {
+        point_of(origin) < self.skip_before
+    }
+
+    /// Whether what is done and told again is for the sinks too.
+    pub(crate) fn gives_done(&self) -> bool {
+        self.markers.is_some()
+    }
+
+    /// The transaction that is being read, unless all of it was done before the start.
+    pub(crate) fn transaction(&self) -> Option<&Arc<TransactionOrigin>> {
+        let transaction = self.transaction.as_ref()?;
+        (transaction.commit >= self.skip_before.lsn).then_some(&transaction.origin)
+    }
+
+    /// Whether an insert came that lacks columns, since this was asked last.
+    #[inline]
+    pub(crate) fn take_insert_that_lacks(&mut self) -> bool {
+        std::mem::take(&mut self.insert_lacks)
+    }
+
     /// Whether what is done of the transaction is told again.
     fn tells_again(&self, commit: Lsn) -> bool {
-        self.markers.is_some() && self.skip_before.lsn == commit && self.skip_before.index > 0
+        (self.markers.is_some() || self.tells_done)
+            && self.skip_before.lsn == commit
+            && self.skip_before.index > 0
     }
 
     fn marker(&self, status: TransactionStatus, at: Lsn, index: u64) -> Option<ChangeEvent> {
@@ -198,7 +234,8 @@ impl Decoder {
                 (RowImage::New, _) => Image::Updated,
             };
             let first = self.rows.position();
-            append(message, count, image, place, &mut self.rows)?;
+            let lacks = append(message, count, image, place, &mut self.rows)?;
+            self.insert_lacks |= lacks && image == Image::Inserted;
             let row = self.rows.row(schema, first).map_err(wrong)?;
             let side = if which == RowImage::New { &mut after } else { &mut before };
             *side = Some((first, row));

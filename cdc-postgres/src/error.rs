@@ -7,6 +7,9 @@ use crate::lsn::Lsn;
 use crate::pgoutput::DecodeError;
 use crate::prerequisites::Prerequisite;
 
+/// The error code of a lock that was not had in time.
+pub(crate) const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// Why the source cannot start or go on.
 ///
 /// Each is shown as one line that names what is concerned and the remedy. It becomes a [`cdc_core::Error`] whose kind the
@@ -25,6 +28,9 @@ pub enum PostgresError {
     /// The connection cannot be made or broke, or a statement failed.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The merge of chunks into the stream failed.
+    #[error("{0}")]
+    Merge(Error),
     /// A statement failed.
     #[error("{what}: {source}")]
     Statement {
@@ -297,14 +303,24 @@ impl PostgresError {
             | Self::Value { .. }
             | Self::Reselect { .. }
             | Self::InsertWithoutToast { .. } => ErrorKind::Data,
+            Self::Merge(error) => error.kind(),
             Self::Stopped => ErrorKind::Cancelled,
             _ => ErrorKind::Configuration,
         }
     }
 }
 
+impl From<Error> for PostgresError {
+    fn from(error: Error) -> Self {
+        Self::Merge(error)
+    }
+}
+
 impl From<PostgresError> for Error {
     fn from(error: PostgresError) -> Self {
+        if let PostgresError::Merge(error) = error {
+            return error;
+        }
         let unreachable =
             matches!(&error, PostgresError::Connect(source) if source.is_unreachable());
         let converted = Error::new(error.kind(), error.to_string()).with_source(error);

@@ -19,6 +19,7 @@ mod decode;
 mod error;
 mod feedback;
 mod identity;
+mod incremental;
 pub mod lsn;
 mod name_pattern;
 mod names;

@@ -1,9 +1,11 @@
 //! What a source was told.
 
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cdc_core::BatchLimits;
+use cdc_core::{BatchLimits, TableId};
 use cdc_pgconn::ConnectConfig;
 
 use crate::identity::IdentityRule;
@@ -22,6 +24,9 @@ pub enum SnapshotMode {
     /// As [`Initial`](SnapshotMode::Initial), and all rows are copied again at each later start, once the log is read up to
     /// where it ended then (`always`).
     Always,
+    /// As [`Initial`](SnapshotMode::Initial), and where the slot has no longer what the offset needs, all rows are copied again, after the
+    /// targets are emptied (`when_needed`): the slot is gone, has lost log, was read by somebody else, or is of another timeline.
+    WhenNeeded,
     /// The rows are copied, and the source ends: no change follows, and neither slot nor publication is used
     /// (`initial_only`). A start after that ends at once.
     InitialOnly,
@@ -109,8 +114,15 @@ pub(crate) struct Settings {
     pub(crate) in_progress: bool,
     pub(crate) spill: SpillOptions,
     pub(crate) snapshot_lock_timeout: Option<Duration>,
+    pub(crate) signals: SignalSettings,
+    /// What is read in place of a table.
+    pub(crate) selects: Vec<(TableId, String)>,
+    /// The rows of the first chunk of a table.
+    pub(crate) chunk_rows: Option<u64>,
     /// The most rows of a copy in a batch.
     pub(crate) snapshot_fetch_size: Option<usize>,
+    /// How many connections read chunks of tables.
+    pub(crate) snapshot_connections: NonZeroUsize,
     /// The longest time between two status updates.
     pub(crate) status_interval: Option<Duration>,
     pub(crate) limits: LimitOverrides,
@@ -138,12 +150,32 @@ impl Default for Settings {
             in_progress: true,
             spill: SpillOptions::default(),
             snapshot_lock_timeout: None,
+            signals: SignalSettings::default(),
+            selects: Vec::new(),
+            chunk_rows: None,
             snapshot_fetch_size: None,
+            snapshot_connections: NonZeroUsize::MIN,
             status_interval: None,
             limits: LimitOverrides::default(),
             transaction_markers: false,
             unique_keys: false,
         }
+    }
+}
+
+/// Where signals come from.
+#[derive(Debug, Clone)]
+pub(crate) struct SignalSettings {
+    /// A table that is followed.
+    pub(crate) table: Option<TableId>,
+    pub(crate) file: Option<PathBuf>,
+    /// How often the file is looked at.
+    pub(crate) interval: Duration,
+}
+
+impl Default for SignalSettings {
+    fn default() -> Self {
+        SignalSettings { table: None, file: None, interval: Duration::from_secs(5) }
     }
 }
 
@@ -207,6 +239,17 @@ impl Options {
     /// Whether rows are copied.
     pub(crate) fn copies(&self) -> bool {
         self.settings.snapshot != SnapshotMode::NoData
+    }
+
+    /// What is read in place of a table, without the semicolon that may end it.
+    pub(crate) fn select_for(&self, table: &TableId) -> Option<&str> {
+        let found = self.settings.selects.iter().find(|(of, _)| of == table);
+        found.map(|(_, select)| select.trim().trim_end_matches(';').trim_end())
+    }
+
+    /// Whether all rows are copied again where changes are lost.
+    pub(crate) fn copies_when_needed(&self) -> bool {
+        self.settings.snapshot == SnapshotMode::WhenNeeded
     }
 
     /// Whether a publication that is not there is made.

@@ -3,9 +3,11 @@
 //! Debezium's keys are at the top (`lsn`, `lsn_proc`, `lsn_commit`, `txId`, `ts_usec`, `messageType`), ours under `cdc`:
 //! `phase`, `slot`, `system`, `timeline`, `end` (all transactions that were committed before it are done), `commit` and
 //! `index` (how many row messages of the transaction committed there are done), `snapshot` (what a read has shown
-//! already), `copies` (how many reads of tables are done), `sent` (events of a read that has not ended), `joining` (tables that are about to be read), `publications`
-//! (their OIDs).
+//! already), `copies` (how many reads of tables are done), `sent` (events of a read that has not ended), `joining` (tables that are about to be read),
+//! `chunks` (what is left of snapshots by chunks, as [`SnapshotState`] has it, with `all` where all tables have yet to be asked for, and `paused`),
+//! `publications` (their OIDs).
 
+use cdc_core::snapshot::SnapshotState;
 use cdc_core::{Offset, TableId};
 use serde_json::{Map, Value as Json, json};
 
@@ -86,9 +88,64 @@ pub(crate) struct Position {
     /// can be told whether it happened. It goes on where the offset that was resumed from had it.
     pub(crate) sent: u64,
     pub(crate) joining: Vec<TableId>,
+    /// What is left of snapshots by chunks.
+    pub(crate) chunks: Chunks,
     /// The publications and their OIDs, which change when one is dropped and made again.
     pub(crate) publications: Vec<(String, u32)>,
     pub(crate) last: LastTransaction,
+}
+
+/// What is left of snapshots by chunks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Chunks {
+    pub(crate) state: SnapshotState,
+    /// All tables have yet to be asked for: a sink that has nothing joins.
+    pub(crate) all: bool,
+    /// They were told to wait.
+    pub(crate) paused: bool,
+}
+
+impl Chunks {
+    pub(crate) fn is_done(&self) -> bool {
+        self.state.is_done() && !self.all
+    }
+
+    /// With nothing to read; events are numbered on.
+    pub(crate) fn of_nothing(&self) -> Chunks {
+        let state = SnapshotState { sent: self.state.sent, tables: Vec::new() };
+        Chunks { state, ..Chunks::default() }
+    }
+
+    /// What either of two sinks has yet to get.
+    pub(crate) fn union(&self, other: &Chunks) -> Chunks {
+        Chunks {
+            state: self.state.union(&other.state),
+            all: self.all || other.all,
+            paused: self.paused || other.paused,
+        }
+    }
+
+    fn to_json(&self) -> Option<Json> {
+        if *self == Chunks::default() {
+            return None;
+        }
+        let mut json = self.state.to_json();
+        if let Json::Object(keys) = &mut json {
+            if self.all {
+                keys.insert("all".into(), true.into());
+            }
+            if self.paused {
+                keys.insert("paused".into(), true.into());
+            }
+        }
+        Some(json)
+    }
+
+    fn from_json(json: &Json) -> Option<Self> {
+        let is = |key: &str| json.get(key).map_or(Some(false), Json::as_bool);
+        let state = SnapshotState::from_json(json).ok()?;
+        Some(Chunks { state, all: is("all")?, paused: is("paused")? })
+    }
 }
 
 /// The newest transaction that is done in whole or in part, for Debezium's keys.
@@ -139,6 +196,12 @@ impl Position {
     /// The first change that is not done.
     pub(crate) fn point(&self) -> Point {
         self.inside.unwrap_or(Point { lsn: self.end, index: 0 })
+    }
+
+    /// Whether a first copy is made from its beginning: it had not begun, or was left by a version that could not go on with it.
+    /// A sink without an offset can join then.
+    pub(crate) fn reads_anew(&self) -> bool {
+        self.phase != Phase::Streaming && self.chunks.is_done()
     }
 
     /// Forgets what reads have shown once nothing of it can come any more.
@@ -197,6 +260,9 @@ impl Position {
         }
         if !self.joining.is_empty() {
             cdc.insert("joining".into(), tables_json(&self.joining));
+        }
+        if let Some(chunks) = self.chunks.to_json() {
+            cdc.insert("chunks".into(), chunks);
         }
         if !self.publications.is_empty() {
             let oids = self.publications.iter().map(|(name, oid)| (name.clone(), Json::from(*oid)));
@@ -258,6 +324,10 @@ impl Position {
                 Some(sent) => sent.as_u64()?,
             },
             joining: cdc.get("joining").map_or_else(|| Some(Vec::new()), tables_of)?,
+            chunks: match cdc.get("chunks") {
+                None => Chunks::default(),
+                Some(chunks) => Chunks::from_json(chunks)?,
+            },
             publications,
             last: LastTransaction {
                 lsn: number("lsn").map(Lsn),
@@ -312,6 +382,7 @@ impl Position {
             copies: 1,
             sent: 0,
             joining: Vec::new(),
+            chunks: Chunks::default(),
             publications: Vec::new(),
             last: LastTransaction {
                 lsn: Some(Lsn(lsn)),
@@ -387,6 +458,7 @@ pub(crate) mod tests {
             copies: 1,
             sent: 0,
             joining: Vec::new(),
+            chunks: Chunks::default(),
             publications: Vec::new(),
             last: LastTransaction::default(),
         }
@@ -424,6 +496,8 @@ pub(crate) mod tests {
         ];
         position.joining = vec![TableId::new("public", "new")];
         position.publications = vec![("p".into(), 16_400)];
+        position.chunks.state.sent = 40;
+        position.chunks.paused = true;
         assert_eq!(Position::from_offset(&position.to_offset()).unwrap(), position);
     }
 
@@ -454,6 +528,17 @@ pub(crate) mod tests {
         assert_eq!(Position::from_offset(&settled.to_offset()).unwrap(), settled);
         settled.system = "9".into();
         assert_eq!(settled.clone().settle("1", 3, "other", None), settled, "once is enough");
+    }
+
+    #[test]
+    fn what_is_left_of_snapshots_is_readable() {
+        let left = r#"{"sent":7,"tables":[{"schema":"public","table":"t","key":["id"],"left":[{"after":[3],"through":null}],"rows":7,"bytes":9,"chunks":1}]}"#;
+        let mut position = streaming(100);
+        position.last.lsn = Some(Lsn(100));
+        position.chunks.state = SnapshotState::from_json(&left.parse().unwrap()).unwrap();
+        let offset = position.to_offset();
+        assert_eq!(offset.get("cdc").unwrap().get("chunks").unwrap().to_string(), left);
+        assert_eq!(Position::from_offset(&offset).unwrap(), position);
     }
 
     #[test]

@@ -3,10 +3,12 @@
 use std::cell::Cell;
 use std::cmp::Ordering;
 
-use cdc_core::{Coverage, Offset, Origin, Positions, Result, TransactionId, TransactionOrigin};
+use cdc_core::{
+    Coverage, Offset, Origin, Positions, Result, SnapshotMark, TransactionId, TransactionOrigin,
+};
 
 use crate::lsn::Lsn;
-use crate::position::{Phase, Point, Position, Read, StoppedIn};
+use crate::position::{Chunks, Phase, Point, Position, Read, StoppedIn};
 
 /// The order of a PostgreSQL log: commit LSN, then the row message in the transaction.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,25 +26,43 @@ impl Positions for LogPositions {
 
     fn meet(&self, a: &Offset, b: &Offset) -> Result<Offset> {
         let (first, second) = (Position::from_offset(a)?, Position::from_offset(b)?);
-        Ok(if order(&first, &second) == Ordering::Greater { b.clone() } else { a.clone() })
+        let (earlier, later) = match order(&first, &second) {
+            Ordering::Greater => (second, first),
+            _ => (first, second),
+        };
+        Ok(meet(earlier, later).to_offset())
+    }
+
+    fn has_reached(&self, offset: &Offset, end: &Offset) -> Result<bool> {
+        let reached = self.compare(offset, end)?.is_some_and(Ordering::is_ge);
+        Ok(reached && Position::from_offset(offset)?.chunks.is_done())
+    }
+
+    /// All rows are read again beside the stream; sinks that have them get them once more.
+    fn with_new_sink(&self, offset: &Offset) -> Result<Option<Offset>> {
+        let mut position = Position::from_offset(offset)?;
+        position.chunks.all |= !position.reads_anew();
+        Ok(Some(position.to_offset()))
     }
 
     fn before_first_event(&self, offset: &Offset) -> Result<bool> {
-        // A copy that did not end is made again from the start, for every sink.
-        Ok(Position::from_offset(offset)?.phase != Phase::Streaming)
+        Ok(Position::from_offset(offset)?.reads_anew())
     }
 
     fn coverage(&self, offset: Option<&Offset>) -> Result<Box<dyn Coverage>> {
         let position = offset.map(Position::from_offset).transpose()?;
         Ok(match position {
-            Some(position) if position.phase == Phase::Streaming => Box::new(UpTo {
+            Some(position) if !position.reads_anew() => Box::new(UpTo {
                 point: position.point(),
                 reads: position.reads,
                 copies: position.copies,
+                copying: position.phase == Phase::Snapshot,
+                sent: position.chunks.state.sent,
                 stopped_in: position.last.stopped_in,
                 first_there: Cell::new(None),
             }),
-            _ => Box::new(OnlyShown),
+            Some(position) => Box::new(OnlyShown { sent: position.chunks.state.sent }),
+            None => Box::new(OnlyShown { sent: 0 }),
         })
     }
 
@@ -85,8 +105,30 @@ impl Positions for LogPositions {
     }
 }
 
+/// Where to resume for two sinks, of which one is further on.
+fn meet(earlier: Position, later: Position) -> Position {
+    if earlier.reads_anew() {
+        let has_nothing = earlier.copies == 0 && earlier.sent == 0;
+        if !has_nothing || later.reads_anew() {
+            return earlier;
+        }
+        // A sink that never got anything need not make the other begin again.
+        let chunks = Chunks { all: true, ..later.chunks };
+        return Position { chunks, ..later };
+    }
+    if earlier.phase == Phase::Snapshot
+        && later.phase == Phase::Streaming
+        && later.copies <= earlier.copies
+    {
+        // It has an older copy, of a slot that is gone, and nothing of this one.
+        return Position { chunks: earlier.chunks.of_nothing(), ..earlier };
+    }
+    let chunks = earlier.chunks.union(&later.chunks);
+    Position { chunks, ..earlier }
+}
+
 /// Reads of tables come in the order of the log too, so that what has one more is further on; at one point of the log tables
-/// that still have to be read come before those that are.
+/// that still have to be read come before those that are, and more events of snapshots after fewer.
 fn order(a: &Position, b: &Position) -> Ordering {
     a.phase
         .cmp(&b.phase)
@@ -97,6 +139,7 @@ fn order(a: &Position, b: &Position) -> Ordering {
         })
         .then_with(|| b.joining.len().cmp(&a.joining.len()))
         .then_with(|| a.sent.cmp(&b.sent))
+        .then_with(|| a.chunks.state.sent.cmp(&b.chunks.state.sent))
 }
 
 /// The number of the newest read of tables when an event was made; of a row of a snapshot the number of its own. It is
@@ -123,6 +166,10 @@ struct UpTo {
     point: Point,
     reads: Vec<Read>,
     copies: u64,
+    /// It is in the middle of the copy after these.
+    copying: bool,
+    /// How many events of snapshots by chunks it has.
+    sent: u64,
     stopped_in: Option<StoppedIn>,
     /// The first change that came at the LSN of `stopped_in`.
     first_there: Cell<Option<u64>>,
@@ -149,8 +196,12 @@ impl Coverage for UpTo {
     fn covers(&self, origin: &Origin) -> bool {
         let table = origin.table.as_deref();
         let has_copy = copy_of(origin) <= self.copies;
+        if origin.snapshot == SnapshotMark::Incremental {
+            return origin.index < self.sent;
+        }
         if origin.snapshot.is_snapshot() {
-            return has_copy;
+            let is_next = self.copying && copy_of(origin) == self.copies + 1;
+            return has_copy || is_next && origin.index < self.sent;
         }
         if point_of(origin) < self.point || self.done_by_debezium(origin) {
             return true;
@@ -167,11 +218,16 @@ impl Coverage for UpTo {
 
 /// A sink that gets the rows of this run's snapshot.
 #[derive(Debug)]
-struct OnlyShown;
+struct OnlyShown {
+    sent: u64,
+}
 
 impl Coverage for OnlyShown {
     fn covers(&self, origin: &Origin) -> bool {
-        origin.shown_by_snapshot
+        match origin.snapshot {
+            SnapshotMark::Incremental => origin.index < self.sent,
+            _ => origin.shown_by_snapshot,
+        }
     }
 }
 
@@ -179,7 +235,8 @@ impl Coverage for OnlyShown {
 mod tests {
     use std::sync::Arc;
 
-    use cdc_core::{SnapshotMark, TableId};
+    use cdc_core::TableId;
+    use cdc_core::snapshot::SnapshotState;
 
     use super::*;
     use crate::position::tests::streaming;
@@ -321,6 +378,45 @@ mod tests {
         let mut snapshot = streaming(500);
         snapshot.phase = Phase::Snapshot;
         assert_eq!(meet(&later, &snapshot), snapshot.to_offset());
+    }
+
+    #[test]
+    fn of_a_copy_that_was_left_everything_is_read_that_one_of_the_sinks_lacks() {
+        let meet = |a: &Position, b: &Position| {
+            let offset = LogPositions.meet(&a.to_offset(), &b.to_offset()).unwrap();
+            Position::from_offset(&offset).unwrap()
+        };
+        let tables = r#"{"sent":7,"tables":[{"schema":"public","table":"t","key":["id"],"left":[{"after":[3],"through":null}]}]}"#;
+        let mut copying = Position { phase: Phase::Snapshot, copies: 0, ..streaming(100) };
+        copying.chunks.state = SnapshotState::from_json(&tables.parse().unwrap()).unwrap();
+        let further = streaming(200);
+        let met = meet(&further, &copying);
+        assert_eq!((met.end, &met.chunks), (Lsn(100), &copying.chunks));
+        let intent = Position { phase: Phase::Intent, copies: 0, ..streaming(0) };
+        let met = meet(&copying, &intent);
+        assert_eq!((met.phase, met.end, met.chunks.all), (Phase::Snapshot, Lsn(100), true));
+        // Of a copy before, which was made with another slot, nothing can be gone on with.
+        let again = Position { copies: 1, ..copying.clone() };
+        assert!(meet(&again, &further).reads_anew());
+        let done = Position { copies: 2, ..further };
+        assert_eq!(meet(&again, &done).chunks, again.chunks);
+    }
+
+    #[test]
+    fn rows_of_chunks_are_told_apart_by_their_number() {
+        let mut row = origin(500, 6, "t");
+        row.snapshot = SnapshotMark::Incremental;
+        let mut position = streaming(100);
+        position.chunks.state.sent = 6;
+        assert!(!covers(&position, &row));
+        position.chunks.state.sent = 7;
+        assert!(covers(&position, &row), "wherever it was given");
+        assert!(!LogPositions.coverage(None).unwrap().covers(&row));
+        let (before, after) = (streaming(100).to_offset(), position.to_offset());
+        assert_eq!(LogPositions.compare(&before, &after).unwrap(), Some(Ordering::Less));
+        assert!(LogPositions.has_reached(&after, &before).unwrap());
+        position.chunks.all = true;
+        assert!(!LogPositions.has_reached(&position.to_offset(), &before).unwrap());
     }
 
     #[test]

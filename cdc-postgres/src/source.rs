@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cdc_core::{
-    Acknowledger, Batch, Error, Offset, Positions, Request, Result, Source, SourceContext,
+    Acknowledger, Answer, Batch, Error, Offset, Positions, Request, Result, Source, SourceContext,
     SystemIdentity,
 };
 use tokio::sync::mpsc;
@@ -20,7 +20,7 @@ use crate::error::PostgresError;
 use crate::feedback::{Acknowledged, Stop};
 use crate::lsn::Lsn;
 use crate::options::{Options, PublicationMode, SnapshotMode};
-use crate::position::{LastTransaction, Phase, Position};
+use crate::position::{Chunks, LastTransaction, Phase, Position};
 use crate::positions::LogPositions;
 use crate::worker::{Begin, Worker};
 use crate::{publication, slot};
@@ -58,6 +58,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 /// A running worker.
 struct Run {
     batches: mpsc::Receiver<Result<Batch, PostgresError>>,
+    requests: mpsc::UnboundedSender<(Request, Answer)>,
     task: JoinHandle<()>,
 }
 
@@ -139,7 +140,10 @@ impl PostgresSource {
         resume: Option<&Position>,
     ) -> Result<(Begin, Position), PostgresError> {
         let slot_name = self.options.slot_name(&held.context.pipeline);
-        let confirmed = held.survey.slot.as_ref().map(|slot| slot.confirmed.unwrap_or_default());
+        let there = held.survey.slot.as_ref();
+        let lost = there.is_some_and(|slot| slot.is_lost());
+        let confirmed = there.filter(|_| !lost).map(|slot| slot.confirmed.unwrap_or_default());
+        let when_needed = self.options.copies_when_needed();
         let copies = resume.map_or(0, |resume| resume.copies);
         let fresh = |phase, end| Position {
             phase,
@@ -152,6 +156,7 @@ impl PostgresSource {
             copies,
             sent: resume.map_or(0, |resume| resume.sent),
             joining: Vec::new(),
+            chunks: resume.map_or_else(Chunks::default, |resume| resume.chunks.of_nothing()),
             publications: Vec::new(),
             last: LastTransaction::default(),
         };
@@ -175,6 +180,7 @@ impl PostgresSource {
         }
         let Some(resume) = resume else {
             return match confirmed {
+                None if lost => Err(PostgresError::SlotNotOurs { slot: slot_name }),
                 None => Ok((
                     Begin::MakeSlot { intent_saved: false, emptied: false },
                     fresh(Phase::Intent, Lsn::ZERO),
@@ -197,26 +203,40 @@ impl PostgresSource {
             return Err(PostgresError::OtherSlot { slot: slot_name, offset: resume.slot.clone() });
         }
         let Some(start) = confirmed else {
-            if resume.phase == Phase::Streaming && !self.options.settings.drop_slot_on_stop {
+            let dropped = self.options.settings.drop_slot_on_stop && !lost;
+            if resume.phase == Phase::Streaming && !dropped && !when_needed {
                 return Err(PostgresError::SlotMissing { slot: slot_name, position: resume.end });
             }
             if resume.phase == Phase::Streaming {
-                tracing::warn!(slot = %slot_name, "the slot was dropped when the source was stopped; all tables are copied again");
+                let why = if dropped {
+                    "was dropped when the source was stopped"
+                } else if lost {
+                    "has lost log that it needs"
+                } else {
+                    "is gone"
+                };
+                tracing::warn!(slot = %slot_name, "the slot {why}; all tables are copied again");
                 return Ok((
                     Begin::MakeSlot { intent_saved: false, emptied: true },
                     fresh(Phase::Intent, Lsn::ZERO),
                 ));
             }
-            let emptied = resume.phase == Phase::Snapshot;
+            // Also rows of a copy from before the slot that was to be made again.
+            let emptied = resume.phase == Phase::Snapshot || resume.copies > 0;
             return Ok((
                 Begin::MakeSlot { intent_saved: true, emptied },
                 fresh(Phase::Intent, Lsn::ZERO),
             ));
         };
-        if resume.phase != Phase::Streaming {
+        if resume.reads_anew() {
             return Ok(from_slot(start));
         }
-        if !held.history.contains(resume.timeline, resume.end) {
+        let has_other_history = !held.history.contains(resume.timeline, resume.end);
+        if when_needed && (has_other_history || start > resume.end) {
+            tracing::warn!(slot = %slot_name, "the slot has no longer what the offset needs; all tables are copied again");
+            return Ok(from_slot(start));
+        }
+        if has_other_history {
             return Err(PostgresError::OtherTimeline {
                 server: held.history.current(),
                 timeline: resume.timeline,
@@ -246,6 +266,12 @@ impl PostgresSource {
         }
         let mut position = resume.clone();
         position.timeline = held.history.current();
+        if position.phase == Phase::Snapshot {
+            // What is left of the first copy is read beside the stream.
+            position.phase = Phase::Streaming;
+            position.copies += 1;
+            position.sent = 0;
+        }
         // Every start copies again, but for one that goes on after a lost connection.
         let again = self.options.settings.snapshot == SnapshotMode::Always
             && (self.copies_wanted == 0 || position.copies < self.copies_wanted);
@@ -290,16 +316,18 @@ impl Source for PostgresSource {
             return Ok(());
         }
         let (out, batches) = mpsc::channel(1);
+        let (requests, asked) = mpsc::unbounded_channel();
         let worker = Worker::new(
             Arc::clone(&self.options),
             held,
             position,
             self.acknowledged.clone(),
             self.stop.clone(),
+            asked,
             out,
         );
         let task = tokio::spawn(worker.run(begin));
-        self.run = Some(Run { batches, task });
+        self.run = Some(Run { batches, requests, task });
         Ok(())
     }
 
@@ -345,14 +373,25 @@ impl Source for PostgresSource {
             copies: self.copies_wanted,
             sent: 0,
             joining: Vec::new(),
+            chunks: Chunks::default(),
             publications: Vec::new(),
             last: LastTransaction::default(),
         };
         Ok(position.to_offset())
     }
 
-    fn control(&mut self, request: Request) -> Result<()> {
-        Err(request.refused("PostgreSQL"))
+    /// Snapshots beside the stream are begun, given up, halted and gone on with once the log is followed.
+    fn control(&mut self, request: Request, answer: Answer) -> Result<()> {
+        if !self.options.streams() {
+            return Err(request.refused("PostgreSQL")
+                .remedy("it reads the rows once and ends; let it follow the log (snapshot.mode other than initial_only)"));
+        }
+        let Some(run) = &self.run else {
+            return Err(Error::configuration("the PostgreSQL source was not started"));
+        };
+        // Where the worker has failed the answer is dropped, which says so.
+        let _ = run.requests.send((request, answer));
+        Ok(())
     }
 
     fn identity(&self) -> Option<SystemIdentity> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cdc_pgconn::ConnectError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -38,6 +38,7 @@ pub(crate) struct Chunk {
 pub(crate) struct LogStream {
     chunks: mpsc::UnboundedReceiver<Result<Chunk, ConnectError>>,
     task: JoinHandle<()>,
+    ask: Arc<Notify>,
 }
 
 impl LogStream {
@@ -51,6 +52,7 @@ impl LogStream {
         queue_bytes: usize,
     ) -> Self {
         let (out, chunks) = mpsc::unbounded_channel();
+        let ask = Arc::new(Notify::new());
         let interval = match wal_sender_timeout {
             Duration::ZERO => STATUS_INTERVAL,
             timeout => STATUS_INTERVAL.min(timeout / 3).max(Duration::from_millis(10)),
@@ -66,8 +68,14 @@ impl LogStream {
             received: Lsn::ZERO,
             told_at: Instant::now(),
             interval,
+            ask: Arc::clone(&ask),
         };
-        LogStream { chunks, task: copy.spawn(|copy| reader(copy).run()) }
+        LogStream { chunks, task: copy.spawn(|copy| reader(copy).run()), ask }
+    }
+
+    /// Lets the server say how far the log is read, which it does by itself only now and then.
+    pub(crate) fn ask_for_position(&self) {
+        self.ask.notify_one();
     }
 
     /// The next messages; `None` when the server has ended the stream. Cancel-safe.
@@ -94,6 +102,8 @@ struct Reader {
     /// When the server was told last.
     told_at: Instant,
     interval: Duration,
+    /// The server is to say how far the log is read.
+    ask: Arc<Notify>,
 }
 
 impl Reader {
@@ -134,6 +144,7 @@ impl Reader {
                 biased;
                 () = stopped(&mut self.stop) => return self.tell(false).await,
                 _ = ticks.tick() => self.tell(true).await?,
+                () = self.ask.notified() => self.tell(true).await?,
                 changed = self.acknowledged.changed(), if more_to_confirm => {
                     more_to_confirm = changed.is_ok();
                     if self.told_at + STATUS_INTERVAL <= Instant::now() {

@@ -11,6 +11,8 @@ use crate::name_pattern::{NamePattern, any_of};
 pub(crate) struct TableFilter {
     pub(crate) include: Vec<NamePattern>,
     pub(crate) exclude: Vec<NamePattern>,
+    /// The tables whose rows are copied, of those that are wanted; all where it is not set.
+    pub(crate) copied: Option<Vec<NamePattern>>,
     pub(crate) lists: NameLists,
 }
 
@@ -22,6 +24,8 @@ pub(crate) struct NameLists {
     pub(crate) schema_exclude: Vec<JavaPattern>,
     pub(crate) table_include: Option<Vec<JavaPattern>>,
     pub(crate) table_exclude: Vec<JavaPattern>,
+    /// The tables whose rows are copied (`snapshot.include.collection.list`).
+    pub(crate) copied: Option<Vec<JavaPattern>>,
     /// Leave out the table that PostGIS makes (`table.ignore.builtin`).
     pub(crate) ignore_builtin: bool,
 }
@@ -61,6 +65,18 @@ impl TableFilter {
     fn excludes(&self, table: &TableId) -> bool {
         self.exclude.iter().any(|pattern| pattern.matches_table(table))
             || self.lists.excludes(table)
+    }
+
+    /// Whether the rows of a wanted table are copied at the first start, and not its changes alone followed.
+    pub(crate) fn copies(&self, table: &TableId) -> bool {
+        let listed = |list: &Vec<JavaPattern>| any_of(list, &table.to_string(), false);
+        let named = |list: &Vec<NamePattern>| list.iter().any(|of| of.matches_table(table));
+        self.lists.copied.as_ref().is_none_or(listed) && self.copied.as_ref().is_none_or(named)
+    }
+
+    /// Whether the rows of all wanted tables are copied.
+    pub(crate) fn copies_all(&self) -> bool {
+        self.lists.copied.is_none() && self.copied.is_none()
     }
 
     /// Whether a pattern names this one table.

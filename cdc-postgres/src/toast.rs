@@ -37,14 +37,18 @@ pub(crate) struct Place<'a> {
     pub(crate) owner: &'a Bytes,
 }
 
-/// Adds the values of the tuple that follows in a message.
+/// Adds the values of the tuple that follows in a message. Whether one is left out that had not to be sent: of an update, or of
+/// the insert that the log has for an update which moved a row into a row filter.
+///
+/// # Errors
+/// For such an insert into a table without a key, whose rows nobody could find again.
 pub(crate) fn append(
     message: &mut RowMessage<'_>,
     count: usize,
     image: Image,
     place: Place<'_>,
     rows: &mut RowsBuilder,
-) -> Result<(), PostgresError> {
+) -> Result<bool, PostgresError> {
     let Place { relation, at, owner } = place;
     if count != relation.columns.len() {
         return Err(PostgresError::Log {
@@ -56,6 +60,7 @@ pub(crate) fn append(
             ),
         });
     }
+    let mut lacks = false;
     for described in &relation.columns {
         let column = message
             .next_column()
@@ -70,15 +75,17 @@ pub(crate) fn append(
                     .map_err(|error| described.refuse(&error, relation, at))?;
             }
             ColumnSlice::Null => rows.null(),
-            ColumnSlice::Unchanged if image == Image::Inserted => {
-                // A row that an update moved into a row filter is sent as an insert of its changed columns.
+            ColumnSlice::Unchanged if image == Image::Inserted && !relation.schema.has_key() => {
                 return Err(PostgresError::InsertWithoutToast {
                     table: relation.table.as_ref().clone(),
                     column: described.name.clone(),
                     position: at,
                 });
             }
-            ColumnSlice::Unchanged => rows.unavailable(),
+            ColumnSlice::Unchanged => {
+                lacks = true;
+                rows.unavailable();
+            }
             ColumnSlice::Binary(_) => {
                 return Err(PostgresError::Log {
                     position: at,
@@ -90,7 +97,7 @@ pub(crate) fn append(
             }
         }
     }
-    Ok(())
+    Ok(lacks)
 }
 
 impl crate::relations::Column {

@@ -1,12 +1,16 @@
 //! The task that makes batches: first copy, joining tables, then the log.
 
+mod chunks;
+mod first_copy;
 mod follow;
+mod merging;
 mod read;
+mod signals;
 
 use std::sync::Arc;
 
 use cdc_core::status::Phase as Doing;
-use cdc_core::{Batch, TableId};
+use cdc_core::{Answer, Batch, Request, TableId};
 use tokio::sync::mpsc;
 
 use crate::acquire::{Held, Link, queue_bytes, start};
@@ -21,7 +25,7 @@ use crate::publication::PublicationPlan;
 use crate::relations::Relations;
 use crate::shape::Shaper;
 use crate::slot::{self, NewSlot};
-use crate::snapshot::{self, Kind, SnapshotReader};
+use crate::snapshot::{self, ExportedSnapshot, SnapshotReader};
 use crate::stream::LogStream;
 use crate::survey::Survey;
 
@@ -68,6 +72,7 @@ pub(crate) struct Worker {
     waiting: Option<Joining>,
     /// The last step of every event.
     shaper: Shaper,
+    requests: mpsc::UnboundedReceiver<(Request, Answer)>,
     out: mpsc::Sender<Result<Batch, PostgresError>>,
 }
 
@@ -78,6 +83,7 @@ impl Worker {
         position: Position,
         acknowledged: Acknowledged,
         stop: Stop,
+        requests: mpsc::UnboundedReceiver<(Request, Answer)>,
         out: mpsc::Sender<Result<Batch, PostgresError>>,
     ) -> Self {
         let shaper = Shaper::new(&options.shape);
@@ -90,6 +96,7 @@ impl Worker {
             relations: Relations::default(),
             waiting: None,
             shaper,
+            requests,
             out,
         }
     }
@@ -104,6 +111,7 @@ impl Worker {
     }
 
     async fn work(&mut self, begin: Begin) -> Result<(), PostgresError> {
+        self.check_signals()?;
         let mut stream = None;
         match begin {
             Begin::MakeSlot { intent_saved, emptied } => {
@@ -212,6 +220,9 @@ impl Worker {
         self.enter_tables().await?;
         self.note_publications().await?;
         let slot_name = self.slot_name();
+        if self.held.survey.slot.as_ref().is_some_and(|slot| slot.is_lost()) {
+            slot::drop(&self.held.sql, &slot_name).await?;
+        }
         let Link::Idle(link) = &mut self.held.link else { return Err(PostgresError::Stopped) };
         let progress = &self.held.context.progress;
         let NewSlot { start, snapshot } = slot::create(
@@ -230,18 +241,18 @@ impl Worker {
             self.announce().await?;
             return Ok(stream);
         }
-        let published = self.published(None).await?;
-        let kind = Kind::Exported(&snapshot);
-        let reader = SnapshotReader::open(&self.options, kind, &published).await;
+        let published = self.copied(None).await?;
+        let exported = ExportedSnapshot::keep(&self.options, &snapshot).await;
         // The exported snapshot is imported, or useless; the stream may begin and holds the slot.
         let stream = self.start_stream().await?;
-        match reader {
-            Ok(reader) => {
-                self.read(reader, emptied).await?;
-                self.finish_copy(None).await?;
-            }
+        match self.copy_exported(exported?, published, emptied).await {
+            Ok(()) => {}
             Err(PostgresError::TableRewritten { table }) => {
-                tracing::warn!(%table, "the table was rewritten, truncated or altered since the slot was made; the copy begins with a new snapshot");
+                tracing::warn!(%table, "the table was altered since the slot was made; the copy begins with a new snapshot");
+                self.copy_by_own_snapshot(None).await?;
+            }
+            Err(error @ PostgresError::SnapshotLock { .. }) => {
+                tracing::warn!(%error, "the copy begins with a new snapshot");
                 self.copy_by_own_snapshot(None).await?;
             }
             Err(error) => return Err(error),
@@ -255,13 +266,14 @@ impl Worker {
         &mut self,
         tables: Option<Vec<TableId>>,
     ) -> Result<(), PostgresError> {
-        let published = self.published(tables.as_deref()).await?;
-        let reader = SnapshotReader::open(&self.options, Kind::Own, &published).await?;
-        let shows = reader.shows.clone();
+        let published = self.copied(tables.as_deref()).await?;
+        let all = tables.is_none() && self.options.filter.copies_all();
+        let tables = (!all).then(|| published.iter().map(|table| table.id.clone()).collect());
+        let reader = SnapshotReader::open(&self.options, &published).await?;
+        let (visible, until) = reader.shows.clone();
         self.read(reader, true).await?;
         let copy = self.position.copies + 1;
-        let read = shows.map(|(visible, until)| Read { visible, until, tables, copy });
-        self.finish_copy(read).await
+        self.finish_copy(Some(Read { visible, until, tables, copy })).await
     }
 
     /// Reads all rows by a snapshot of our own, with nothing to follow.
@@ -269,8 +281,8 @@ impl Worker {
         self.position.end =
             server::insert_position(&self.held.sql, self.held.survey.server.segment_size).await?;
         self.save_now().await?;
-        let published = self.published(None).await?;
-        let reader = SnapshotReader::open(&self.options, Kind::Own, &published).await?;
+        let published = self.copied(None).await?;
+        let reader = SnapshotReader::open(&self.options, &published).await?;
         self.read(reader, emptied).await?;
         self.position.copies += 1;
         self.position.sent = 0;
@@ -311,7 +323,7 @@ impl Worker {
             return Ok(());
         }
         if again {
-            new.extend(self.published(None).await?.into_iter().map(|table| table.id));
+            new.extend(self.copied(None).await?.into_iter().map(|table| table.id));
         }
         if again || !new.is_empty() {
             let segment_size = self.held.survey.server.segment_size;
@@ -363,6 +375,16 @@ impl Worker {
             None => all,
             Some(tables) => all.into_iter().filter(|table| tables.contains(&table.id)).collect(),
         })
+    }
+
+    /// Those of them whose rows are copied without being asked for.
+    async fn copied(
+        &self,
+        tables: Option<&[TableId]>,
+    ) -> Result<Vec<publications::PublishedTable>, PostgresError> {
+        let mut published = self.published(tables).await?;
+        published.retain(|table| self.options.filter.copies(&table.id));
+        Ok(published)
     }
 
     /// Starts the stream of a slot that was just made.

@@ -222,31 +222,3 @@ async fn a_slot_of_another_plugin() {
         .await;
     configuration(&acquire_error(database.source()).await, &["test_decoding", "pgoutput"]);
 }
-
-#[tokio::test]
-async fn a_row_that_a_filter_lets_in_without_its_toast_value() {
-    let database = TestDatabase::create().await;
-    if database.lacks("the row filter", 15) {
-        return;
-    }
-    database
-        .run(
-            "CREATE TABLE t (id int PRIMARY KEY, visible bool, large text, UNIQUE (id, visible));
-             ALTER TABLE t ALTER large SET STORAGE EXTERNAL, ALTER visible SET NOT NULL;
-             ALTER TABLE t REPLICA IDENTITY USING INDEX t_id_visible_key;
-             INSERT INTO t VALUES (1, false, repeat('x', 10000)), (2, true, 'short');
-             CREATE PUBLICATION filtered FOR TABLE t WHERE (visible)",
-        )
-        .await;
-    let mut copy =
-        Copy::new(database.source().publication_name("filtered").create_publication(false));
-    copy.start().await.unwrap();
-    copy.catch_up().await.unwrap();
-    assert_eq!(copy.target.of("public.t", cdc_core::Operation::Read).len(), 1);
-    database.run("UPDATE t SET visible = true WHERE id = 1").await;
-    let error = copy.until_error().await;
-    assert_eq!(error.kind(), ErrorKind::Data);
-    assert!(error.to_string().contains("public.t.large"), "{error}");
-    assert!(error.to_string().contains("REPLICA IDENTITY FULL"), "{error}");
-    copy.source.close().await.unwrap();
-}

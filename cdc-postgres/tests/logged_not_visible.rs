@@ -1,5 +1,6 @@
 //! A commit that is in the log before others can see it: the schedule that every merge by log positions alone gets wrong,
-//! on a real server. The merge is driven by hand here: the log comes from `test_decoding`, chunks are read as they have to be.
+//! on a real server. First the merge is driven by hand: the log comes from `test_decoding`, chunks are read as they have to be. Then the
+//! source does it, also across kills.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -13,12 +14,13 @@ use cdc_core::snapshot::{
     Began, FirstReads, Merge, MergeOptions, SnapshotState, Stamp, TablePlan, Visible,
 };
 use cdc_core::{
-    BatchLimits, Change, ChangeEvent, DataType, Destination, Field, Operation, Origin, Row, Schema,
-    SnapshotMark, TableId, TransactionId, TransactionOrigin, ValueRef,
+    BatchLimits, Change, ChangeEvent, DataType, Destination, Field, Operation, Origin, Request,
+    Row, Schema, SnapshotMark, TableId, TransactionId, TransactionOrigin, ValueRef,
 };
 use cdc_pgconn::SqlClient;
+use cdc_postgres::SnapshotMode;
 use cdc_testservers::Options;
-use support::{PATIENCE, TestDatabase};
+use support::{Copy, PATIENCE, TestDatabase};
 
 /// `pg_current_snapshot()`; the server is young enough for its ids to be those of the log.
 #[derive(Debug, Clone)]
@@ -301,4 +303,174 @@ async fn after_a_kill_nothing_is_read_before_what_the_log_had_is_visible() {
     assert_eq!(shop.read().await, Some(accounts(999)));
     assert_eq!(shop.target, accounts(999));
     assert!(shop.merge.is_idle());
+}
+
+/// A source that copies accounts, on a server where commits can be made to wait.
+struct Source {
+    database: TestDatabase,
+    copy: Copy,
+}
+
+impl Source {
+    async fn of_two_accounts(mode: SnapshotMode) -> Option<Source> {
+        let database = TestDatabase::on_own_server(Options::new()).await;
+        if database.lacks("pg_current_snapshot", 13) {
+            return None;
+        }
+        database
+            .run(
+                "CREATE TABLE account (id int PRIMARY KEY, version bigint NOT NULL);
+                 INSERT INTO account VALUES (1, 100), (2, 200)",
+            )
+            .await;
+        let copy = Copy::new(database.source().snapshot(mode));
+        Some(Source { database, copy })
+    }
+
+    async fn wait_for_standbys(&self, names: &str) {
+        self.database.run(&format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'")).await;
+        self.database.run("SELECT pg_reload_conf()").await;
+    }
+
+    /// An account gets a version, and the commit waits until it is told otherwise.
+    async fn commit_that_waits(&self, statement: &'static str) -> tokio::task::JoinHandle<()> {
+        self.wait_for_standbys("nobody").await;
+        let writer = self.database.session().await;
+        writer.batch_execute("SET synchronous_commit = on").await.unwrap();
+        let task = tokio::spawn(async move { writer.batch_execute(statement).await.unwrap() });
+        let waiting = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        tokio::time::timeout(PATIENCE, async {
+            while text(&self.database.sql, waiting).await != "1" {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await
+        .expect("a commit that waits");
+        task
+    }
+
+    async fn kill(&mut self, mode: SnapshotMode) {
+        self.copy.kill(self.database.source().snapshot(mode)).await;
+        self.copy.start().await.unwrap();
+    }
+
+    /// What of the snapshot comes within a second.
+    async fn rows_for_a_second(&mut self) -> usize {
+        let second = tokio::time::sleep(Duration::from_secs(1));
+        tokio::pin!(second);
+        loop {
+            tokio::select! {
+                () = &mut second => break,
+                step = self.copy.step() => step.unwrap(),
+            }
+        }
+        self.rows().len()
+    }
+
+    fn rows(&self) -> Vec<&ChangeEvent> {
+        self.copy.target.of("public.account", Operation::Read)
+    }
+
+    async fn is_equal_when_nobody_waits(mut self, waiting: tokio::task::JoinHandle<()>) {
+        self.wait_for_standbys("").await;
+        waiting.await.unwrap();
+        self.copy.until_read().await.unwrap();
+        self.copy.finish(&self.database).await;
+    }
+}
+
+fn account() -> Request {
+    Request::snapshot([TableId::new("public", "account")])
+}
+
+#[tokio::test]
+async fn while_a_commit_waits_for_a_standby_chunks_go_on_and_show_nothing_older() {
+    let Some(mut source) = Source::of_two_accounts(SnapshotMode::NoData).await else { return };
+    source.copy.start().await.unwrap();
+    source.copy.catch_up().await.unwrap();
+    // Halted before it has begun, and gone on with.
+    source.copy.ask(Request::PauseSnapshot);
+    source.copy.ask(account());
+    source.copy.ask(Request::ResumeSnapshot);
+    source.copy.until_read().await.unwrap();
+    source
+        .copy
+        .until(|copy| copy.target.of("public.account", Operation::Read).len() == 2)
+        .await
+        .unwrap();
+    let waiting = source.commit_that_waits("UPDATE account SET version = 999 WHERE id = 1").await;
+    source
+        .copy
+        .until(|copy| !copy.target.of("public.account", Operation::Update).is_empty())
+        .await
+        .unwrap();
+    // Asked for only now, it was not remembered: nothing is read before it is visible.
+    source.copy.ask(account());
+    source.copy.until(|copy| !copy.left().is_empty()).await.unwrap();
+    assert_eq!(source.rows_for_a_second().await, 2);
+    source.is_equal_when_nobody_waits(waiting).await;
+}
+
+#[tokio::test]
+async fn killed_while_a_commit_waits_the_source_reads_nothing_older() {
+    let Some(mut source) = Source::of_two_accounts(SnapshotMode::NoData).await else { return };
+    source.copy.start().await.unwrap();
+    source.copy.catch_up().await.unwrap();
+    source.copy.ask(account());
+    source
+        .copy
+        .until(|copy| copy.target.of("public.account", Operation::Read).len() == 2)
+        .await
+        .unwrap();
+    source.copy.until_read().await.unwrap();
+    let waiting = source.commit_that_waits("UPDATE account SET version = 999 WHERE id = 1").await;
+    source
+        .copy
+        .until(|copy| !copy.target.of("public.account", Operation::Update).is_empty())
+        .await
+        .unwrap();
+    source.copy.ask(account());
+    source.copy.until(|copy| !copy.left().is_empty()).await.unwrap();
+    source.kill(SnapshotMode::NoData).await;
+    assert_eq!(source.rows_for_a_second().await, 2, "the stream never brings the change again");
+    source.is_equal_when_nobody_waits(waiting).await;
+}
+
+#[tokio::test]
+async fn a_commit_that_begins_to_wait_during_a_snapshot_does_not_hold_it_up() {
+    let Some(mut source) = Source::of_two_accounts(SnapshotMode::NoData).await else { return };
+    source
+        .database
+        .run("INSERT INTO account SELECT i, i FROM generate_series(1000, 40000) i")
+        .await;
+    source.copy.start().await.unwrap();
+    source.copy.catch_up().await.unwrap();
+    source.copy.ask(account());
+    source
+        .copy
+        .until(|copy| !copy.target.of("public.account", Operation::Read).is_empty())
+        .await
+        .unwrap();
+    let update = "UPDATE account SET version = 1000000 WHERE id IN (2, 39999)";
+    let waiting = source.commit_that_waits(update).await;
+    source.copy.until_read().await.unwrap();
+    assert!(!waiting.is_finished(), "all was read meanwhile");
+    assert_eq!(source.copy.target.contents()["public.account"].len(), 39_003);
+    source.is_equal_when_nobody_waits(waiting).await;
+}
+
+#[tokio::test]
+async fn of_a_slot_made_while_a_commit_waits_nothing_older_is_read_after_a_kill() {
+    let Some(mut source) = Source::of_two_accounts(SnapshotMode::Initial).await else { return };
+    let rows = "INSERT INTO account SELECT i, i FROM generate_series(1000, 40000) i";
+    source.database.run(rows).await;
+    source.copy.start().await.unwrap();
+    source.copy.step().await.unwrap();
+    let update = "UPDATE account SET version = 1000000 WHERE id IN (2, 39999)";
+    // The slot is being made, or was.
+    let waiting = source.commit_that_waits(update).await;
+    source.copy.until(|copy| !copy.left().is_empty()).await.unwrap();
+    source.kill(SnapshotMode::Initial).await;
+    source.rows_for_a_second().await;
+    source.is_equal_when_nobody_waits(waiting).await;
 }

@@ -74,6 +74,56 @@ async fn an_include_list_gives_the_order() {
 }
 
 #[tokio::test]
+async fn tables_outside_of_the_list_of_copies_are_followed_alone() {
+    let database = TestDatabase::create().await;
+    database.run(TABLES).await;
+    let list = [("snapshot.include.collection.list", "public.a"), ("cdc.slot.adopt", "true")];
+    let mut copy = Copy::from(database.connector(&list));
+    copy.start().await.unwrap();
+    copy.catch_up().await.unwrap();
+    database.run("INSERT INTO b VALUES (2)").await;
+    copy.catch_up().await.unwrap();
+    copy.source.close().await.unwrap();
+    assert_eq!(reads(&copy), ["public.a First", "public.a Row", "public.a Last"]);
+    assert_eq!(copy.target.contents()["public.b"].len(), 1);
+
+    let name = format!("named_{}", database.name);
+    let builder = database.source().slot_name(name.as_str()).publication_name(name);
+    let mut named = Copy::new(builder.snapshot_tables(["*.b"]));
+    named.start().await.unwrap();
+    named.catch_up().await.unwrap();
+    named.source.close().await.unwrap();
+    assert_eq!(reads(&named), ["public.b First", "public.b Last"]);
+
+    // A copy by a snapshot of its own leaves nothing out of the changes of the others.
+    database.run("INSERT INTO b VALUES (3); INSERT INTO a VALUES (4)").await;
+    let mut anew = Copy::from(database.connector(&list));
+    anew.start().await.unwrap();
+    anew.catch_up().await.unwrap();
+    anew.source.close().await.unwrap();
+    assert_eq!(reads(&anew).len(), 4);
+    assert!(anew.target.of("public.a", Operation::Create).is_empty());
+    assert!(!anew.target.of("public.b", Operation::Create).is_empty());
+}
+
+#[tokio::test]
+async fn a_query_is_read_in_place_of_a_table() {
+    let database = TestDatabase::create().await;
+    database.run(TABLES).await;
+    let name = "snapshot.select.statement.overrides";
+    let of_a = format!("{name}.public.a");
+    let query = "SELECT id FROM public.a WHERE id > 1;";
+    let mut copy = Copy::from(database.connector(&[(name, "public.a"), (&of_a, query)]));
+    copy.start().await.unwrap();
+    copy.catch_up().await.unwrap();
+    database.run("INSERT INTO a VALUES (0)").await;
+    copy.catch_up().await.unwrap();
+    copy.source.close().await.unwrap();
+    assert_eq!(copy.target.contents()["public.a"].len(), 3);
+    assert_eq!(copy.target.contents()["public.b"].len(), 1);
+}
+
+#[tokio::test]
 async fn initial_only_copies_ends_and_leaves_nothing_behind() {
     let database = TestDatabase::create().await;
     database.run(TABLES).await;
@@ -126,6 +176,67 @@ async fn a_copy_alone_that_was_interrupted_is_made_anew() {
     copy.until_end().await.unwrap();
     assert_eq!(copy.target.contents()["public.a"].len(), 2);
     assert_eq!(copy.target.contents()["public.Z"].len(), 1);
+}
+
+#[tokio::test]
+async fn when_needed_copies_again_where_the_slot_is_gone_or_was_read_by_somebody_else() {
+    let database = TestDatabase::create().await;
+    database.run(TABLES).await;
+    let source = || database.connector(&[("snapshot.mode", "when_needed")]);
+    let mut copy = Copy::from(source());
+    copy.start().await.unwrap();
+    copy.catch_up().await.unwrap();
+    copy.replace(source()).await;
+    copy.start().await.unwrap();
+    copy.catch_up().await.unwrap();
+    assert_eq!(reads(&copy).len(), 5, "nothing is lost");
+    copy.replace(source()).await;
+    let slot = database.slot();
+    database.run(&format!("SELECT pg_drop_replication_slot('{slot}')")).await;
+    database.run("DELETE FROM a WHERE id = 1; INSERT INTO a VALUES (4)").await;
+    copy.start().await.unwrap();
+    copy.catch_up().await.unwrap();
+    database.run("INSERT INTO a VALUES (5)").await;
+    copy.catch_up().await.unwrap();
+    assert_eq!(copy.target.contents()["public.a"].len(), 4);
+
+    copy.replace(source()).await;
+    database.run("DELETE FROM a WHERE id = 2; INSERT INTO b VALUES (2)").await;
+    let advance = format!("SELECT pg_replication_slot_advance('{slot}', pg_current_wal_lsn())");
+    database.run(&advance).await;
+    copy.start().await.unwrap();
+    copy.catch_up().await.unwrap();
+    copy.source.close().await.unwrap();
+    assert_eq!(copy.target.contents()["public.a"].len(), 3);
+    assert_eq!(copy.target.contents()["public.b"].len(), 2);
+}
+
+#[tokio::test]
+async fn when_needed_makes_a_slot_again_that_has_lost_log() {
+    let database = TestDatabase::on_own_server(
+        Options::new().setting("max_slot_wal_keep_size", "1MB").setting("max_wal_size", "64MB"),
+    )
+    .await;
+    if database.lacks("max_slot_wal_keep_size", 13) {
+        return;
+    }
+    database.run(TABLES).await;
+    let source = || database.connector(&[("snapshot.mode", "when_needed")]);
+    let mut copy = Copy::from(source());
+    copy.start().await.unwrap();
+    copy.catch_up().await.unwrap();
+    copy.replace(source()).await;
+    database.run("DELETE FROM a WHERE id = 1").await;
+    for _ in 0..6 {
+        database.run("SELECT pg_switch_wal(); CREATE TABLE IF NOT EXISTS x (); DROP TABLE x").await;
+        database.run("CHECKPOINT").await;
+    }
+    let status = "SELECT wal_status FROM pg_replication_slots";
+    assert_eq!(database.text(status).await.as_deref(), Some("lost"));
+    copy.start().await.unwrap();
+    copy.catch_up().await.unwrap();
+    copy.source.close().await.unwrap();
+    assert_eq!(copy.target.contents()["public.a"].len(), 2);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use cdc_core::snapshot::{TablePhase, TableProgress};
 use cdc_core::status::{Phase, Status};
 
 /// Writes a line whenever something has changed.
@@ -56,6 +57,9 @@ fn line(status: &Status, rate: f64) -> String {
         Phase::Stopped => "stopped".to_owned(),
         other => format!("{other:?}"),
     };
+    if !status.snapshots.is_empty() {
+        line.push_str(&snapshots(status));
+    }
     if status.phase == Phase::Stopped {
         return line;
     }
@@ -68,4 +72,27 @@ fn line(status: &Status, rate: f64) -> String {
         }
     }
     line
+}
+
+/// How far the snapshots are that run by chunks, beside the stream or before it.
+fn snapshots(status: &Status) -> String {
+    let sum = |of: fn(&TableProgress) -> u64| status.snapshots.iter().map(of).sum::<u64>();
+    let first = &status.snapshots[0];
+    let doing = match first.phase {
+        TablePhase::Waiting => "waits until older transactions are visible",
+        TablePhase::Reading => "reading",
+        TablePhase::Paused => "paused",
+    };
+    let mut text = format!(
+        "; {} tables to read ({}: {doing}), {} rows, {} bytes and {} chunks of them done",
+        status.snapshots.len(),
+        first.table,
+        sum(|table| table.rows),
+        sum(|table| table.bytes),
+        sum(|table| table.chunks),
+    );
+    if let Some(remaining) = status.snapshot_remaining {
+        text.push_str(&format!(", about {} s left", remaining.as_secs()));
+    }
+    text
 }

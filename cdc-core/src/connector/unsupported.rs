@@ -30,7 +30,7 @@ pub(super) const ONLY: [(&str, &[&str], &str); 14] = [
 ];
 
 /// Options that are refused whatever they say. A name that ends in `.` stands for all that begin so.
-pub(super) const REFUSED: [(&str, &str); 36] = [
+pub(super) const REFUSED: [(&str, &str); 35] = [
     ("admin.override.", "give clients their options where the sink is built"),
     ("connector.plugin.version", "there is one version of each connector"),
     ("consumer.override.", "give clients their options where the sink is built"),
@@ -61,7 +61,6 @@ pub(super) const REFUSED: [(&str, &str); 36] = [
     ("producer.override.", "give clients their options where the sink is built"),
     ("retriable.restart.connector.wait.ms", "use errors.retry.delay.initial.ms and .max.ms"),
     ("schema.history.", "leave it out: the schema of a change comes from the log"),
-    ("signal.", "ask the handle of the running pipeline"),
     ("streaming.delay.ms", "start the pipeline later"),
     ("topic.cache.size", "the cache of topic names needs no size"),
     ("topic.creation.", "topics are made by the sink"),

@@ -19,9 +19,8 @@ use crate::event::ChangeEvent;
 use crate::file_lock::file_name;
 use crate::offset::Offset;
 use crate::origin::{Origin, TransactionOrigin};
-use crate::source::{
-    Acknowledge, Acknowledger, Coverage, Positions, Request, Source, SourceContext,
-};
+use crate::request::{Answer, Request};
+use crate::source::{Acknowledge, Acknowledger, Coverage, Positions, Source, SourceContext};
 use crate::status::{Phase, Progress};
 
 /// Reads the letters of a folder that [`FileDeadLetters`](super::FileDeadLetters) has written: their events, as the first
@@ -249,7 +248,7 @@ impl Source for DeadLetterSource {
         Ok(read(&files, from, Some(""), limits, schemas)?.end.offset())
     }
 
-    fn control(&mut self, request: Request) -> Result<()> {
+    fn control(&mut self, request: Request, _: Answer) -> Result<()> {
         Err(request.refused("dead letter"))
     }
 

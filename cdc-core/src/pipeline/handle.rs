@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::reader::Command;
 use super::saving::{SharedLedger, request_lost};
 use super::stop::{Stage, StopSignal};
 use crate::error::{Error, Result};
-use crate::source::Request;
+use crate::request::{Answer, Request};
 use crate::status::{Progress, Status};
 
 /// What a pipeline and its handle share.
@@ -87,10 +87,10 @@ impl Handle {
     /// restart.
     ///
     /// # Errors
-    /// The source's refusal, which names the request; [`Cancelled`](crate::ErrorKind::Cancelled) when the pipeline
-    /// ends before.
+    /// The source's refusal, which names the request; [`Cancelled`](crate::ErrorKind::Cancelled) when the pipeline ends, or
+    /// the source loses its connection, before it is saved.
     pub async fn request(&self, request: Request) -> Result<()> {
-        let (answer, answered) = oneshot::channel();
+        let (answer, answered) = Answer::new();
         self.control.commands.send((request, answer)).await.map_err(|_| request_lost())?;
         answered.await.map_err(|_| request_lost())?
     }

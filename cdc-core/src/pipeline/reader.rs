@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::builder::Until;
 use super::chain::Chain;
@@ -18,11 +18,12 @@ use crate::error::{Error, Result};
 use crate::event::ChangeEvent;
 use crate::offset::Offset;
 use crate::origin::Origin;
-use crate::source::{Request, Source, SourceContext};
+use crate::request::{Answer, Request};
+use crate::source::{Source, SourceContext};
 use crate::status::Phase;
 
 /// A request on its way to the source, and where the answer goes.
-pub(crate) type Command = (Request, oneshot::Sender<Result<()>>);
+pub(crate) type Command = (Request, Answer);
 
 /// What the reading task works with.
 pub(crate) struct Reader {
@@ -112,11 +113,9 @@ impl Reader {
         self.context.progress.set_phase(phase);
     }
 
-    fn request(&mut self, request: Request, answer: oneshot::Sender<Result<()>>) {
-        match self.source.control(request) {
-            Ok(()) => self.context.ledger.answer_when_saved(self.sequence + 1, answer),
-            // Nobody may be waiting for the answer any more.
-            Err(error) => drop(answer.send(Err(error))),
+    fn request(&mut self, request: Request, answer: Answer) {
+        if let Err(error) = self.source.control(request, answer.clone()) {
+            answer.refuse(error);
         }
     }
 
@@ -134,6 +133,9 @@ impl Reader {
         let before_chain = self.change(&mut batch).await?;
         if batch.save_now {
             self.context.ledger.hurry(self.sequence);
+        }
+        for answer in std::mem::take(&mut batch.answers) {
+            self.context.ledger.answer_when_saved(self.sequence, answer);
         }
         let offset = batch.offset.clone();
         let ends = self.last_seen && batch.ends_transaction;

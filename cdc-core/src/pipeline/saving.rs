@@ -12,6 +12,7 @@ use super::stop::{Stage, StopSignal};
 use crate::error::{Error, Result};
 use crate::offset::Offset;
 use crate::offset_store::OffsetStore;
+use crate::request::Answer;
 use crate::source::{Acknowledger, Positions};
 use crate::status::Progress;
 
@@ -26,7 +27,7 @@ pub(crate) struct SharedLedger {
 struct State {
     ledger: Ledger,
     acknowledger: Option<Acknowledger>,
-    requests: Vec<(u64, oneshot::Sender<Result<()>>)>,
+    requests: Vec<(u64, Answer)>,
     goal: Option<Goal>,
 }
 
@@ -87,7 +88,7 @@ impl SharedLedger {
     }
 
     /// A request is held by the offset of this batch: it is answered when that is saved.
-    pub(crate) fn answer_when_saved(&self, sequence: u64, answer: oneshot::Sender<Result<()>>) {
+    pub(crate) fn answer_when_saved(&self, sequence: u64, answer: Answer) {
         self.lock().requests.push((sequence, answer));
         self.hurry(sequence);
     }
@@ -127,7 +128,7 @@ impl SharedLedger {
 
 impl Goal {
     fn is_reached(&self, offset: &Offset) -> Result<bool> {
-        Ok(self.positions.compare(offset, &self.end)?.is_some_and(std::cmp::Ordering::is_ge))
+        self.positions.has_reached(offset, &self.end)
     }
 }
 
@@ -140,8 +141,7 @@ impl State {
         }
         let saved = self.ledger.saved_everywhere();
         for (_, answer) in self.requests.extract_if(.., |(sequence, _)| *sequence <= saved) {
-            // Nobody may be waiting for the answer any more.
-            let _ = answer.send(Ok(()));
+            answer.saved();
         }
     }
 }
@@ -225,7 +225,9 @@ impl Saver {
     }
 }
 
-/// The answer to a request that the pipeline did not live to save.
+/// The answer to a request that was not saved.
 pub(crate) fn request_lost() -> Error {
-    Error::cancelled("the pipeline ended before the request was saved")
+    Error::cancelled(
+        "the pipeline ended, or the source lost its connection, before the request was saved",
+    )
 }

@@ -130,6 +130,7 @@ impl Preparation {
                 bytes: events.iter().map(ChangeEvent::size).sum(),
                 events,
                 audience: batch.audience.clone(),
+                answers: Vec::new(),
                 ..**batch
             })
         };
@@ -183,6 +184,7 @@ pub(crate) fn without(batch: &Batch, left_out: impl Fn(&Origin) -> bool) -> Batc
         events,
         offset: batch.offset.clone(),
         audience: batch.audience.clone(),
+        answers: Vec::new(),
         ..*batch
     }
 }

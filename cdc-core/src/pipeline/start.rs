@@ -54,6 +54,10 @@ pub(crate) fn resume_offset(
                     past = Some(format!("the offset store (entry {name})"));
                 }
             }
+        } else if let Some(offset) = &resume
+            && let Some(with_new) = positions.with_new_sink(offset)?
+        {
+            return Ok(Some(with_new));
         }
         if let Some(past) = past {
             return Err(Error::configuration(format!(

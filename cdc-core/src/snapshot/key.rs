@@ -2,13 +2,16 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::error::{Error, Result};
 use crate::row::Row;
-use crate::value::{Date, Decimal, TimeUnit, Timestamp, Uuid, Value};
+use crate::value::{
+    Array, Bits, Date, Decimal, Interval, Time, TimeTz, TimeUnit, Timestamp, Uuid, Value,
+};
 
 /// The values of a key's columns, in the order of the key.
 ///
@@ -33,8 +36,8 @@ impl Key {
     /// A key of these values.
     ///
     /// # Errors
-    /// [`Configuration`](crate::ErrorKind::Configuration) for a value that is not there, and for kinds of values that no
-    /// chunk can be bounded by (arrays, intervals, strings of bits, times with a zone, structs).
+    /// [`Configuration`](crate::ErrorKind::Configuration) for a value that is not there, and for structs and maps, which no
+    /// database has in a key.
     pub fn new(values: impl IntoIterator<Item = Value>) -> Result<Key> {
         Ok(Key(values.into_iter().map(kept).collect::<Result<_>>()?))
     }
@@ -95,6 +98,7 @@ fn compare(a: &Value, b: &Value, text_in_byte_order: bool) -> Option<Ordering> {
         (Value::Bytes(a), Value::Bytes(b)) => a.cmp(b),
         (Value::Uuid(a), Value::Uuid(b)) => a.cmp(b),
         (Value::Date(a), Value::Date(b)) => a.cmp(b),
+        (Value::Time(a), Value::Time(b)) if a.unit == b.unit => a.value.cmp(&b.value),
         (Value::Timestamp(a), Value::Timestamp(b)) => {
             let unit = TimeUnit::Nano;
             match (a, b) {
@@ -122,6 +126,10 @@ fn kept(value: Value) -> Result<Value> {
         Value::UInt32(v) => Value::Int64(v.into()),
         Value::UInt64(v) => unsigned(v),
         Value::Float32(v) => Value::Float64(v.into()),
+        Value::Array(array) => Value::Array(Arc::new(Array {
+            values: array.values.iter().cloned().map(kept).collect::<Result<_>>()?,
+            lower_bound: array.lower_bound,
+        })),
         Value::Bool(_)
         | Value::Int64(_)
         | Value::Float64(_)
@@ -129,8 +137,12 @@ fn kept(value: Value) -> Result<Value> {
         | Value::Text(_)
         | Value::Bytes(_)
         | Value::Date(_)
+        | Value::Time(_)
+        | Value::TimeTz(_)
         | Value::Timestamp(_)
+        | Value::Interval(_)
         | Value::Uuid(_)
+        | Value::Bits(_)
         | Value::Null => value.detached(),
         Value::Unavailable => return Err(Error::configuration("a key column was not sent")),
         other => {
@@ -148,6 +160,14 @@ const UNITS: [(&str, TimeUnit); 4] = [
     ("ns", TimeUnit::Nano),
 ];
 
+fn unit_name(unit: TimeUnit) -> &'static str {
+    UNITS.iter().find(|(_, other)| *other == unit).map_or("us", |(name, _)| name)
+}
+
+fn unit_of(name: &Json) -> Option<TimeUnit> {
+    UNITS.iter().find(|(known, _)| name.as_str() == Some(known)).map(|(_, unit)| *unit)
+}
+
 fn to_json(value: &Value) -> Json {
     match value {
         Value::Bool(v) => json!(v),
@@ -162,12 +182,23 @@ fn to_json(value: &Value) -> Json {
         Value::Date(Date::Days(v)) => json!({ "days": v }),
         Value::Date(Date::Infinity) => json!({ "days": "infinity" }),
         Value::Date(Date::NegInfinity) => json!({ "days": "-infinity" }),
-        Value::Timestamp(Timestamp::At { value, unit }) => {
-            let name = UNITS.iter().find(|(_, other)| other == unit).map_or("us", |(name, _)| name);
-            json!({ name: value })
+        Value::Time(time) => json!({ "time": [time.value, unit_name(time.unit)] }),
+        Value::TimeTz(TimeTz { time, offset_seconds }) => {
+            json!({ "timetz": [time.value, unit_name(time.unit), offset_seconds] })
         }
+        Value::Timestamp(Timestamp::At { value, unit }) => json!({ unit_name(*unit): value }),
         Value::Timestamp(Timestamp::Infinity) => json!({ "us": "infinity" }),
         Value::Timestamp(Timestamp::NegInfinity) => json!({ "us": "-infinity" }),
+        Value::Interval(Interval::Span { months, days, micros }) => {
+            json!({ "interval": [months, days, micros] })
+        }
+        Value::Interval(Interval::Infinity) => json!({ "interval": "infinity" }),
+        Value::Interval(Interval::NegInfinity) => json!({ "interval": "-infinity" }),
+        Value::Bits(bits) => json!({ "bits": [bits.length, hex(&bits.bytes)] }),
+        Value::Array(array) => {
+            let values: Vec<Json> = array.values.iter().map(to_json).collect();
+            json!({ "array": [array.lower_bound, values] })
+        }
         // Nothing else is in a key.
         _ => Json::Null,
     }
@@ -185,6 +216,7 @@ fn from_json(json: &Json) -> Option<Value> {
         Json::Object(object) => object.iter().next()?,
     };
     let text = inner.as_str();
+    let parts = || inner.as_array().map(Vec::as_slice);
     Some(match name.as_str() {
         "float64" => Value::Float64(f64::from_bits(u64::from_str_radix(text?, 16).ok()?)),
         "decimal" => Value::Decimal(text?.parse::<Decimal>().ok()?),
@@ -195,6 +227,34 @@ fn from_json(json: &Json) -> Option<Value> {
             Some("-infinity") => Date::NegInfinity,
             _ => Date::Days(i32::try_from(inner.as_i64()?).ok()?),
         }),
+        "time" => Value::Time(time_of(parts()?)?),
+        "timetz" => {
+            let (east, time) = parts()?.split_last()?;
+            let offset_seconds = i32::try_from(east.as_i64()?).ok()?;
+            Value::TimeTz(TimeTz { time: time_of(time)?, offset_seconds })
+        }
+        "interval" => Value::Interval(match (text, inner.as_array().map(Vec::as_slice)) {
+            (Some("infinity"), _) => Interval::Infinity,
+            (Some("-infinity"), _) => Interval::NegInfinity,
+            (_, Some([months, days, micros])) => Interval::Span {
+                months: i32::try_from(months.as_i64()?).ok()?,
+                days: i32::try_from(days.as_i64()?).ok()?,
+                micros: micros.as_i64()?,
+            },
+            _ => return None,
+        }),
+        "bits" => {
+            let [length, bytes] = parts()? else { return None };
+            let length = u32::try_from(length.as_u64()?).ok()?;
+            Value::Bits(Bits { length, bytes: unhex(bytes.as_str()?)?.into() })
+        }
+        "array" => {
+            let [lower_bound, values] = parts()? else { return None };
+            Value::Array(Arc::new(Array {
+                lower_bound: i32::try_from(lower_bound.as_i64()?).ok()?,
+                values: values.as_array()?.iter().map(from_json).collect::<Option<_>>()?,
+            }))
+        }
         unit => Value::Timestamp(match text {
             Some("infinity") => Timestamp::Infinity,
             Some("-infinity") => Timestamp::NegInfinity,
@@ -204,6 +264,11 @@ fn from_json(json: &Json) -> Option<Value> {
             }
         }),
     })
+}
+
+fn time_of(parts: &[Json]) -> Option<Time> {
+    let [value, unit] = parts else { return None };
+    Some(Time { value: value.as_i64()?, unit: unit_of(unit)? })
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -265,6 +330,18 @@ mod tests {
             Value::Timestamp(Timestamp::micros(-5)),
             Value::Timestamp(Timestamp::At { value: 9, unit: TimeUnit::Nano }),
             Value::Timestamp(Timestamp::NegInfinity),
+            Value::Time(Time { value: 7, unit: TimeUnit::Micro }),
+            Value::TimeTz(TimeTz {
+                time: Time { value: 7, unit: TimeUnit::Milli },
+                offset_seconds: -3_600,
+            }),
+            Value::Interval(Interval::Span { months: 1, days: -2, micros: 3 }),
+            Value::Interval(Interval::Infinity),
+            Value::Bits(Bits { length: 3, bytes: vec![0b1010_0000].into() }),
+            Value::Array(Arc::new(Array {
+                values: vec![Value::Int32(1), Value::Null, "a".into()],
+                lower_bound: 0,
+            })),
             Value::Null,
         ]);
         let text = serde_json::to_string(&all).unwrap();
@@ -273,9 +350,18 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_an_error() {
-        for text in
-            ["7", "{}", r#"[{"hex":"0"}]"#, r#"[{"hex":"é"}]"#, "[[1]]", "[1.5]", r#"[{"km":1}]"#]
-        {
+        for text in [
+            "7",
+            "{}",
+            r#"[{"hex":"0"}]"#,
+            r#"[{"hex":"é"}]"#,
+            "[[1]]",
+            "[1.5]",
+            r#"[{"km":1}]"#,
+            r#"[{"time":[1]}]"#,
+            r#"[{"timetz":[]}]"#,
+            r#"[{"array":[1,2]}]"#,
+        ] {
             assert!(serde_json::from_str::<Key>(text).is_err(), "{text}");
         }
         assert!(Key::new([Value::Unavailable]).is_err());

@@ -9,7 +9,7 @@ use super::key::Key;
 use super::memory::Open;
 use super::outbox::{Outbox, Stamp, Taken};
 use super::progress::{TablePhase, TableProgress};
-use super::read::{Began, Ended, Read, ReadId, Reading};
+use super::read::{Began, Read, ReadId, Reading};
 use super::region::{KeyRange, Region};
 use super::state::{SnapshotState, TableState};
 use super::table::{Passing, Table};
@@ -18,7 +18,7 @@ use super::visible::Visible;
 use crate::batch::BatchLimits;
 use crate::error::{Error, Result};
 use crate::event::{ChangeEvent, Operation};
-use crate::origin::TransactionOrigin;
+use crate::origin::{SnapshotMark, TransactionOrigin};
 use crate::row::Row;
 use crate::schema::TableId;
 
@@ -35,16 +35,20 @@ pub struct MergeOptions {
     /// Whether key changes reach a target as a delete and a change, because it is neither transactional nor versioned and
     /// could not repeat them. One that lacks columns then has its new key read again.
     pub split_key_changes: bool,
+    /// How rows are marked: as [`Incremental`](SnapshotMark::Incremental), or, where all are of the exported snapshot, as a
+    /// [`Row`](SnapshotMark::Row) of the first copy.
+    pub mark: SnapshotMark,
 }
 
 impl Default for MergeOptions {
-    /// 4 reads, the default chunk, 32 MiB, key changes as they are.
+    /// 4 reads, the default chunk, 32 MiB, key changes as they are, rows of a snapshot beside the stream.
     fn default() -> Self {
         MergeOptions {
             max_reads: 4,
             chunk: ChunkTarget::default(),
             max_remembered_bytes: 32 << 20,
             split_key_changes: false,
+            mark: SnapshotMark::Incremental,
         }
     }
 }
@@ -64,6 +68,9 @@ pub struct TablePlan {
     pub text_in_byte_order: bool,
     /// How many rows it is thought to have, for the progress.
     pub estimated_rows: Option<u64>,
+    /// Which rows are wanted, as the source understands it; none means all. It is kept for the reads to come. Rows that it
+    /// leaves out count as read.
+    pub condition: Option<String>,
 }
 
 impl TablePlan {
@@ -75,6 +82,27 @@ impl TablePlan {
             ranges: vec![KeyRange::all()],
             text_in_byte_order: false,
             estimated_rows: None,
+            condition: None,
+        }
+    }
+}
+
+/// A table of which nothing is read yet.
+impl From<TablePlan> for TableState {
+    fn from(plan: TablePlan) -> Self {
+        let left = if plan.key.is_empty() { vec![KeyRange::all()] } else { plan.ranges };
+        TableState {
+            schema: plan.table.schema.to_string(),
+            table: plan.table.table.to_string(),
+            key: plan.key,
+            text_in_byte_order: plan.text_in_byte_order,
+            left,
+            again: Vec::new(),
+            rows: 0,
+            bytes: 0,
+            chunks: 0,
+            estimated_rows: plan.estimated_rows,
+            condition: plan.condition,
         }
     }
 }
@@ -127,7 +155,7 @@ impl<V: Visible> Merge<V> {
             open: None,
             tables: state.tables.into_iter().map(table).collect(),
             places: HashMap::new(),
-            outbox: Outbox::default(),
+            outbox: Outbox::new(options.mark),
             newest: None,
             next_read: 0,
             next_ticket: 0,
@@ -167,33 +195,27 @@ impl<V: Visible> Merge<V> {
     /// Reads these tables, from their beginning if they are being read already.
     pub fn request(&mut self, plans: impl IntoIterator<Item = TablePlan>, first: FirstReads) {
         for plan in plans {
-            let ranges =
-                if plan.key.is_empty() { vec![KeyRange::all()] } else { plan.ranges.clone() };
-            let state = TableState {
-                schema: plan.table.schema.to_string(),
-                table: plan.table.table.to_string(),
-                key: plan.key,
-                text_in_byte_order: plan.text_in_byte_order,
-                left: ranges,
-                again: Vec::new(),
-                rows: 0,
-                bytes: 0,
-                chunks: 0,
-                estimated_rows: plan.estimated_rows,
-            };
+            let id = plan.table.clone();
+            let state = TableState::from(plan);
             let unknown = match first {
                 FirstReads::Exported => Unknown::nothing(),
                 FirstReads::Own if self.paused => Unknown::everything(),
                 FirstReads::Own => Unknown::up_to_now(self.open.as_ref().map(|o| &o.transaction)),
             };
-            if let Some(table) = self.find(&plan.table) {
-                table.start_over(state.left);
+            if let Some(table) = self.find(&id) {
+                table.ask_anew(state);
                 table.rebase(unknown);
                 continue;
             }
             self.tables.push(Table::new(state, unknown, self.options.chunk));
             self.place_tables();
         }
+    }
+
+    /// Which rows of a table are wanted, where not all.
+    pub fn condition(&self, table: &TableId) -> Option<&str> {
+        let table = self.places.get(table).and_then(|at| self.tables.get(*at))?;
+        table.state().condition.as_deref()
     }
 
     /// Gives up the snapshot of a table; false where that cannot be: a table without a key whose changes were left out
@@ -206,6 +228,12 @@ impl<V: Visible> Merge<V> {
             self.place_tables();
         }
         can
+    }
+
+    /// The table is not there any more, so that nothing is left to read of it.
+    pub fn forget(&mut self, table: &TableId) {
+        self.tables.retain(|known| *known.id != *table);
+        self.place_tables();
     }
 
     /// Begins no more reads, gives up those in flight, and remembers nothing.
@@ -512,10 +540,9 @@ impl<V: Visible> Merge<V> {
                 Some(last) if !at_end => Some(Key::of(last)?),
                 _ => None,
             };
-            if !at_end && through.is_none() {
-                table.give_up(id);
-            } else {
-                read.ended = Some(Ended { through, time });
+            match through {
+                None if !at_end => table.give_up(id),
+                through => table.ended(id, through, time),
             }
             break;
         }
@@ -538,6 +565,13 @@ impl<V: Visible> Merge<V> {
     }
 
     // ---- what comes out
+
+    /// Gives numbers among the events of snapshots to so many events that the source itself makes (announcements of tables), which
+    /// it gives before all others. The first of the numbers.
+    pub fn number(&mut self, events: u64) -> u64 {
+        self.sent += events;
+        self.sent - events
+    }
 
     /// Whether there are events of snapshots to take. They are taken before the next change of the stream is handed in.
     pub fn has_events(&self) -> bool {

@@ -40,13 +40,19 @@ pub(super) enum Taken {
     Done(Arc<TableId>, ReadId, Vec<Key>),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outbox {
     items: VecDeque<Item>,
     bytes: usize,
+    /// How rows are marked.
+    mark: SnapshotMark,
 }
 
 impl Outbox {
+    pub(super) fn new(mark: SnapshotMark) -> Self {
+        Outbox { items: VecDeque::new(), bytes: 0, mark }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
@@ -65,12 +71,13 @@ impl Outbox {
 
     /// The next event, numbered, or the end of a read.
     pub(super) fn pop(&mut self, stamp: &Stamp, number: u64) -> Option<Taken> {
+        let mark = self.mark;
         let origin = |table: &Arc<TableId>| Origin {
             transaction: Arc::clone(&stamp.transaction),
             index: number,
             log_position: stamp.log_position,
             table: Some(Arc::clone(table)),
-            snapshot: SnapshotMark::Incremental,
+            snapshot: mark,
             shown_by_snapshot: false,
             batch: 0,
             place: 0,

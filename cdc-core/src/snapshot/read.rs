@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::key::Key;
 use super::memory::InFlight;
 use super::region::Region;
 use super::visible::Visible;
@@ -64,11 +63,10 @@ pub(super) struct Reading<V: Visible> {
     pub(super) finished: bool,
 }
 
-/// How far a read came.
+/// All rows of a read are here.
 #[derive(Debug, Clone)]
 pub(super) struct Ended {
-    /// The last key, where rows behind it are left.
-    pub(super) through: Option<Key>,
+    /// How long it took.
     pub(super) time: Duration,
 }
 

@@ -61,6 +61,9 @@ pub struct TableState {
     /// How many rows the table was thought to have when it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_rows: Option<u64>,
+    /// Which rows are wanted, where not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
 }
 
 impl TableState {
@@ -115,6 +118,9 @@ impl TableState {
         self.rows = self.rows.min(other.rows);
         self.bytes = self.bytes.min(other.bytes);
         self.chunks = self.chunks.min(other.chunks);
+        if self.condition != other.condition {
+            self.condition = None;
+        }
         if self.key != other.key {
             self.left = vec![KeyRange::all()];
             self.again.clear();
@@ -122,26 +128,11 @@ impl TableState {
         }
         let in_bytes = self.text_in_byte_order && other.text_in_byte_order;
         for range in &other.left {
-            if self.left.contains(range) {
+            if self.left.iter().any(|ours| holds(ours, range, in_bytes)) {
                 continue;
             }
-            // Reading shortens a range from below, so that of two with the same end one holds the other.
-            let same_end = self.left.iter_mut().find(|ours| ours.through == range.through);
-            let order = |a: &Option<Key>, b: &Option<Key>| match (a, b) {
-                (None, None) => Some(Ordering::Equal),
-                (None, Some(_)) => Some(Ordering::Less),
-                (Some(_), None) => Some(Ordering::Greater),
-                (Some(a), Some(b)) => a.compare(b, in_bytes),
-            };
-            match same_end {
-                Some(ours) => match order(&range.after, &ours.after) {
-                    Some(Ordering::Less) => ours.after = range.after.clone(),
-                    Some(_) => {}
-                    // Only the database could tell which is longer: both are read.
-                    None => self.left.push(range.clone()),
-                },
-                None => self.left.push(range.clone()),
-            }
+            self.left.retain(|ours| !holds(range, ours, in_bytes));
+            self.left.push(range.clone());
         }
         for key in &other.again {
             if !self.again.contains(key) {
@@ -149,6 +140,21 @@ impl TableState {
             }
         }
     }
+}
+
+/// Whether a range surely has all keys of another.
+fn holds(range: &KeyRange, other: &KeyRange, in_bytes: bool) -> bool {
+    let begins = match (&range.after, &other.after) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(a), Some(b)) => a.compare(b, in_bytes).is_some_and(Ordering::is_le),
+    };
+    let ends = || match (&range.through, &other.through) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(a), Some(b)) => a.compare(b, in_bytes).is_some_and(Ordering::is_ge),
+    };
+    begins && ends()
 }
 
 #[cfg(test)]
@@ -175,6 +181,7 @@ mod tests {
                 bytes: 0,
                 chunks: 1,
                 estimated_rows: None,
+                condition: None,
             }],
         }
     }
@@ -207,6 +214,14 @@ mod tests {
         let done = SnapshotState { sent: 20, tables: vec![] };
         assert_eq!(done.union(&first).tables, first.tables);
         assert_eq!(first.union(&done).tables, first.tables);
+    }
+
+    #[test]
+    fn a_range_that_was_cut_for_one_sink_is_read_once_for_both() {
+        let cut = state(9, &[(key(3), key(5)), (key(5), None)], &[]);
+        let whole = state(7, &[(None, None)], &[]);
+        assert_eq!(cut.union(&whole).tables[0].left, [KeyRange::all()]);
+        assert_eq!(whole.union(&cut).tables[0].left, [KeyRange::all()]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One table under snapshot: which of its keys the target may lack, what is remembered, and what is being read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::chunk_size::{ChunkSize, ChunkTarget};
 use super::effect::{Effect, detached};
@@ -9,7 +10,7 @@ use super::key::Key;
 use super::memory::{InFlight, Memory, Open};
 use super::outbox::{Item, Outbox};
 use super::patches::{Patches, held, same_columns};
-use super::read::{ReadId, Reading};
+use super::read::{Ended, ReadId, Reading};
 use super::region::{KeyRange, Region};
 use super::state::TableState;
 use super::unknown::Unknown;
@@ -77,6 +78,7 @@ impl<V: Visible> Table<V> {
             bytes: 0,
             chunks: 0,
             estimated_rows: None,
+            condition: None,
         };
         let mut table = Self::new(state, Unknown::up_to_now(Some(&open.transaction)), target);
         table.schema = Some(Arc::clone(schema));
@@ -122,7 +124,24 @@ impl<V: Visible> Table<V> {
         // Of one whose rows are being given too, which then settles nothing.
         self.reads.clear();
         self.state.again.clear();
+        self.state.condition = None;
         self.state.left = left;
+    }
+
+    /// Somebody asks for it while it is being read: all of what was asked for, and of what is asked for now.
+    pub(super) fn ask_anew(&mut self, asked: TableState) {
+        let same_rows = self.state.left.is_empty() || self.state.condition == asked.condition;
+        let same_key = self.state.key == asked.key;
+        let again = std::mem::take(&mut self.state.again);
+        self.state.text_in_byte_order &= asked.text_in_byte_order;
+        self.state.estimated_rows = asked.estimated_rows;
+        self.state.key = asked.key;
+        self.start_over(asked.left);
+        if same_rows && same_key {
+            self.state.condition = asked.condition;
+            // The condition may leave them out.
+            self.state.again = again;
+        }
     }
 
     /// A change comes by; what the target is to get of it.
@@ -264,6 +283,20 @@ impl<V: Visible> Table<V> {
         self.reads.iter_mut().find(|read| read.id == id && !read.finished)
     }
 
+    /// The rows of a read are here. Where it ended at a key before the end of its range, what is behind that key is a range of
+    /// its own from now on, which can be read while these rows wait for the stream.
+    pub(super) fn ended(&mut self, id: ReadId, through: Option<Key>, time: Duration) {
+        let Some(read) = self.reads.iter_mut().find(|read| read.id == id) else { return };
+        read.ended = Some(Ended { time });
+        let (Some(through), Region::Range(range)) = (through, &mut read.region) else { return };
+        if let Some(at) = self.state.left.iter().position(|left| left == range) {
+            let rest = KeyRange { after: Some(through.clone()), through: range.through.take() };
+            range.through = Some(through);
+            self.state.left[at] = range.clone();
+            self.state.left.insert(at + 1, rest);
+        }
+    }
+
     pub(super) fn give_up(&mut self, id: ReadId) {
         self.abort(|read| read.id == id);
     }
@@ -375,12 +408,7 @@ impl<V: Visible> Table<V> {
             Region::Range(range) => {
                 self.size.learn(read.row_count, read.bytes, ended.time);
                 if let Some(at) = self.state.left.iter().position(|left| left == range) {
-                    match ended.through {
-                        Some(through) => self.state.left[at].after = Some(through),
-                        None => {
-                            self.state.left.remove(at);
-                        }
-                    }
+                    self.state.left.remove(at);
                 }
             }
         }

@@ -14,11 +14,10 @@ use crate::error::{Error, Result};
 use crate::event::{Change, ChangeEvent, Destination};
 use crate::offset::Offset;
 use crate::origin::{Origin, SnapshotMark, TransactionId, TransactionOrigin};
+use crate::request::{Answer, Request};
 use crate::row::Row;
 use crate::schema::{Schema, TableId};
-use crate::source::{
-    Acknowledge, Acknowledger, Positions, Request, Source, SourceContext, SystemIdentity,
-};
+use crate::source::{Acknowledge, Acknowledger, Positions, Source, SourceContext, SystemIdentity};
 use crate::status::{Phase, Progress};
 
 /// A server in memory: transactions are committed to it, [sources](MemoryLog::source) read it, and what they
@@ -44,6 +43,7 @@ struct State {
     /// The transaction after which the slot was made.
     slot: Option<u64>,
     requests: Vec<Request>,
+    answers: Vec<Answer>,
     takes_requests: bool,
     starts: Vec<Option<Offset>>,
 }
@@ -412,7 +412,8 @@ impl Source for MemorySource {
                 if matches!(self.stage, Stage::Streaming(_)) {
                     self.progress.set_phase(Phase::Streaming);
                 }
-                if let Some(batch) = next {
+                if let Some(mut batch) = next {
+                    batch.answers.append(&mut state.answers);
                     return Ok(Some(batch));
                 }
                 if state.ended && matches!(self.stage, Stage::Streaming(_)) {
@@ -436,12 +437,13 @@ impl Source for MemorySource {
         Ok(Position::streaming(end, None, 0).offset())
     }
 
-    fn control(&mut self, request: Request) -> Result<()> {
+    fn control(&mut self, request: Request, answer: Answer) -> Result<()> {
         self.log.update(|state| {
             if !state.takes_requests {
                 return Err(request.refused("in-memory"));
             }
             state.requests.push(request);
+            state.answers.push(answer);
             Ok(())
         })
     }

@@ -72,6 +72,11 @@ impl TestDatabase {
         Self::on(&server.url("postgres"), Some(server), "").await
     }
 
+    /// Makes another database on the server of one, which has to live longer.
+    pub(crate) async fn beside(other: &TestDatabase) -> Self {
+        Self::on(&other.url, None, "").await
+    }
+
     async fn on(server_url: &str, server: Option<PostgresServer>, options: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);

@@ -120,7 +120,7 @@ pub(crate) fn parse_lsn(client: &SqlClient, text: &str) -> Result<Lsn, PostgresE
 
 /// A position just behind a page header is the page's start: nothing is between, and the end of a record that fills
 /// its page is reported as the latter, so that an idle server would never seem to pass the former.
-fn before_page_header(lsn: Lsn, segment_size: u64) -> Lsn {
+pub(crate) fn before_page_header(lsn: Lsn, segment_size: u64) -> Lsn {
     const PAGE: u64 = 8_192;
     const SHORT_HEADER: u64 = 24;
     const LONG_HEADER: u64 = 40;

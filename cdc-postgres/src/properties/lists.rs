@@ -11,6 +11,10 @@ pub(super) fn read(properties: &Properties, given: &mut Given) -> Result<()> {
     let lists = &mut given.lists;
     (lists.schema_include, lists.schema_exclude) = pair(properties, "schema")?;
     (lists.table_include, lists.table_exclude) = pair(properties, "table")?;
+    let copied = text(properties, "snapshot.include.collection.list");
+    lists.copied = copied
+        .map(|value| JavaPattern::list("snapshot.include.collection.list", value))
+        .transpose()?;
     lists.ignore_builtin = properties.bool("table.ignore.builtin", true)?;
     let (include, exclude) = pair(properties, "message.prefix")?;
     given.shape.messages = MessagePrefixes { include, exclude };

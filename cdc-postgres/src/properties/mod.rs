@@ -6,6 +6,7 @@ mod lists;
 mod post_processors;
 mod publications;
 mod refused;
+mod signals;
 mod slots;
 mod snapshots;
 #[cfg(test)]
@@ -67,6 +68,7 @@ impl PostgresSource {
         slots::read(properties, &mut given)?;
         publications::read(properties, &mut given)?;
         snapshots::read(properties, &mut given)?;
+        signals::read(properties, &mut given)?;
         let mut builder = PostgresSourceBuilder::new(config.into());
         builder.given = given;
         builder.build()

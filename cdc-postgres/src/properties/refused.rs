@@ -18,33 +18,31 @@ pub(crate) const REFUSED: &[(&str, &str)] = &[
     ("snapshot.mode.custom.name", "leave it out: snapshot.mode=custom needs a class of Java's"),
     (
         "snapshot.mode.configuration.based.*",
-        "set snapshot.mode to initial, always, initial_only or no_data",
+        "set snapshot.mode to initial, always, initial_only, no_data or when_needed",
     ),
     ("snapshot.locking.mode.custom.name", "leave it out: tables are locked in ACCESS SHARE mode"),
-    (
-        "snapshot.include.collection.list",
-        "copy and follow the same tables (table.include.list), or read some with a pipeline of their own and snapshot.mode=initial_only",
-    ),
-    (
-        "snapshot.select.statement.overrides*",
-        "filter rows by a row filter of the publication (PostgreSQL 15), which holds for the copy and the stream",
-    ),
     ("snapshot.query.mode*", "leave it out: tables are read as they are published"),
     ("snapshot.tables.order.by.row.count", "order the tables in table.include.list"),
-    ("snapshot.max.threads.multiplier", "leave it out: a copy has one connection"),
-    ("legacy.snapshot.max.threads", "leave it out: a copy has one connection"),
+    (
+        "snapshot.max.threads.multiplier",
+        "leave it out: into how many ranges a table is parted follows from its size",
+    ),
+    ("legacy.snapshot.max.threads", "leave it out: connections share the ranges of a large table"),
     ("snapshot.delay.ms", "start the program later"),
     (
         "streaming.delay.ms",
         "leave it out: the stream is held from the moment at which the copy begins",
     ),
+    ("signal.kafka.*", "use the channels source or file, or the handle of the running pipeline"),
+    ("signal.consumer.*", "use the channels source or file, or the handle of the running pipeline"),
+    ("signal.emit.*", "leave it out: nothing is written into the table for signals"),
     (
-        "signal.*",
-        "leave it out: signals are not supported; a running pipeline takes requests through its handle",
+        "incremental.snapshot.watermarking.strategy",
+        "leave it out: nothing is written into the database to read tables beside the stream",
     ),
     (
-        "incremental.snapshot.*",
-        "leave it out: copies beside the stream are not supported; tables that join are copied at the next start of a builder's pipeline",
+        "incremental.snapshot.allow.schema.changes",
+        "leave it out: tables may be altered while they are read",
     ),
     ("lsn.flush.timeout.*", "leave it out: nothing waits for the server to take a position"),
     (
@@ -63,10 +61,9 @@ pub(crate) const REFUSED: &[(&str, &str)] = &[
 /// What `snapshot.mode` may say in the original and not here.
 pub(crate) const REFUSED_SNAPSHOT_MODES: &[(&str, &str)] = &[
     ("never", "its name is no_data"),
+    ("configuration_based", "use initial, always, initial_only, no_data or when_needed"),
     (
-        "when_needed",
-        "an offset that the server no longer has is an error with its remedies; use initial",
+        "custom",
+        "it needs a class of Java's; use initial, always, initial_only, no_data or when_needed",
     ),
-    ("configuration_based", "use initial, always, initial_only or no_data"),
-    ("custom", "it needs a class of Java's; use initial, always, initial_only or no_data"),
 ];

@@ -1,11 +1,12 @@
 //! `snapshot.*`.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use cdc_core::{Error, Properties, Result};
+use cdc_core::{Error, Properties, Result, TableId};
 
 use super::refused::REFUSED_SNAPSHOT_MODES;
-use super::{count, text};
+use super::{count, invalid, text};
 use crate::builder::Given;
 use crate::options::SnapshotMode;
 
@@ -24,7 +25,25 @@ pub(super) fn read(properties: &Properties, given: &mut Given) -> Result<()> {
             Some(timeout).filter(|timeout| *timeout > Duration::ZERO);
     }
     given.settings.snapshot_fetch_size = count(properties, "snapshot.fetch.size", 1)?;
-    properties.accept_only("snapshot.max.threads", &["1"], "a copy has one connection")
+    given.settings.chunk_rows = count(properties, "incremental.snapshot.chunk.size", 1)?
+        .and_then(|rows| u64::try_from(rows).ok());
+    given.settings.selects = selects(properties)?;
+    let connections = count(properties, "snapshot.max.threads", 1)?.and_then(NonZeroUsize::new);
+    given.settings.snapshot_connections = connections.unwrap_or(NonZeroUsize::MIN);
+    Ok(())
+}
+
+/// What is read in place of tables: a list of them, and an option for each.
+fn selects(properties: &Properties) -> Result<Vec<(TableId, String)>> {
+    const NAME: &str = "snapshot.select.statement.overrides";
+    let read = |table: String| {
+        let Some((schema, name)) = table.split_once('.') else {
+            return Err(invalid(NAME, &table, "it is no table of the form schema.table"));
+        };
+        let select = properties.required(&format!("{NAME}.{table}"))?;
+        Ok((TableId::new(schema, name), select.to_owned()))
+    };
+    properties.list(NAME).into_iter().map(read).collect()
 }
 
 fn mode(properties: &Properties) -> Result<SnapshotMode> {
@@ -37,11 +56,12 @@ fn mode(properties: &Properties) -> Result<SnapshotMode> {
         ))
         .remedy(*remedy));
     }
-    let modes = ["initial", "always", "initial_only", "no_data"];
+    let modes = ["initial", "always", "initial_only", "no_data", "when_needed"];
     Ok(match properties.one_of("snapshot.mode", &modes, "initial")? {
         "always" => SnapshotMode::Always,
         "initial_only" => SnapshotMode::InitialOnly,
         "no_data" => SnapshotMode::NoData,
+        "when_needed" => SnapshotMode::WhenNeeded,
         _ => SnapshotMode::Initial,
     })
 }

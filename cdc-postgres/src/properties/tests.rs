@@ -1,5 +1,7 @@
 use std::fmt::Write as _;
 
+use cdc_core::TableId;
+
 use super::refused::{REFUSED, REFUSED_SNAPSHOT_MODES};
 use super::supported::SUPPORTED;
 use super::*;
@@ -60,6 +62,10 @@ fn every_supported_option_is_read() {
         let mut more = vec![(name.as_str(), option.example)];
         match option.name {
             "database.sslcert" => more.push(("database.sslkey", "key.pem")),
+            "snapshot.select.statement.overrides" => more.push((
+                "snapshot.select.statement.overrides.public.orders",
+                "SELECT * FROM public.orders WHERE id > 5",
+            )),
             "database.sslkey" => more.push(("database.sslcert", "client.pem")),
             _ => {}
         }
@@ -111,8 +117,17 @@ fn values_that_do_not_describe_what_happens_are_refused() {
         ("snapshot.mode", "sometimes", "String must be one of"),
         ("snapshot.isolation.mode", "read_committed", "only serializable, repeatable_read"),
         ("snapshot.locking.mode", "custom", "only none, shared"),
-        ("snapshot.max.threads", "4", "only 1"),
+        ("snapshot.max.threads", "0", "Value must be at least 1"),
         ("snapshot.fetch.size", "0", "Value must be at least 1"),
+        ("snapshot.select.statement.overrides", "orders", "schema.table"),
+        (
+            "snapshot.select.statement.overrides",
+            "public.t",
+            "snapshot.select.statement.overrides.public.t",
+        ),
+        ("incremental.snapshot.chunk.size", "0", "Value must be at least 1"),
+        ("signal.enabled.channels", "source,kafka", "only source and file"),
+        ("signal.data.collection", "signals", "schema.table"),
         ("read.only", "true", "only false"),
         ("lsn.flush.mode", "manual", "only connector"),
         ("max.batch.size", "0", "Value must be at least 1"),
@@ -151,7 +166,25 @@ fn options_become_what_the_builder_has_for_them() {
         ("cdc.slot.adopt", "true"),
         ("max.batch.size", "100"),
         ("database.query.timeout.ms", "0"),
+        ("snapshot.select.statement.overrides", "public.orders, shop.a.b"),
+        ("snapshot.select.statement.overrides.public.orders", "SELECT 1;"),
+        ("snapshot.select.statement.overrides.shop.a.b", "SELECT 2"),
+        ("incremental.snapshot.chunk.size", "1024"),
+        ("snapshot.max.threads", "3"),
+        ("signal.enabled.channels", "file, source"),
+        ("signal.data.collection", "public.debezium_signal"),
+        ("signal.poll.interval.ms", "250"),
     ]);
+    let signals = &options.settings.signals;
+    assert_eq!(signals.table, Some(TableId::new("public", "debezium_signal")));
+    assert_eq!(signals.file.as_deref(), Some(std::path::Path::new("file-signals.txt")));
+    assert_eq!(signals.interval.as_millis(), 250);
+    let select_for = |schema, table| options.select_for(&TableId::new(schema, table));
+    assert_eq!(select_for("public", "orders"), Some("SELECT 1"));
+    assert_eq!(select_for("shop", "a.b"), Some("SELECT 2"));
+    assert_eq!(select_for("shop", "a"), None);
+    assert_eq!(options.settings.chunk_rows, Some(1_024));
+    assert_eq!(options.settings.snapshot_connections.get(), 3);
     assert_eq!(options.settings.snapshot, SnapshotMode::Always);
     assert_eq!(options.settings.origin, Some(OriginFilter::None));
     assert_eq!(options.settings.slot_patience.map(|patience| patience.as_secs()), Some(6));

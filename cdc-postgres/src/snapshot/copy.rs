@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cdc_core::{Row, RowsBuilder, TableId};
+use cdc_core::{Row, RowsBuilder, Schema, TableId};
 use cdc_pgconn::tokio_postgres::CopyOutStream;
 use cdc_pgconn::{ConnectError, SqlClient};
 use futures_util::StreamExt as _;
@@ -15,7 +15,7 @@ use crate::catalog::failed;
 use crate::copy_text::{LineSplitter, fields};
 use crate::error::PostgresError;
 use crate::lsn::Lsn;
-use crate::types::append;
+use crate::types::{ColumnType, append};
 
 /// Rows as lines of COPY, streamed.
 pub(crate) struct TableRows {
@@ -27,7 +27,7 @@ pub(crate) struct TableRows {
 }
 
 impl TableRows {
-    pub(super) async fn open(
+    pub(crate) async fn open(
         client: &SqlClient,
         statement: &str,
         table: Arc<TableId>,
@@ -84,46 +84,75 @@ impl SnapshotTable {
         at: Lsn,
         rows: &mut RowsBuilder,
     ) -> Result<Row, PostgresError> {
-        let first = rows.position();
-        let row = match self.append(line, rows) {
-            Ok(()) => {
-                rows.row(&self.schema, first).map_err(|error| (usize::MAX, error.to_string()))
-            }
-            Err(error) => Err(error),
-        };
-        row.map_err(|(column, reason)| {
-            rows.truncate(first);
-            let column = self.schema.field(column).map_or("*", |field| &*field.name).to_owned();
-            PostgresError::Value { table: self.id.as_ref().clone(), column, position: at, reason }
-        })
+        row_of_line(line, &self.schema, &self.types, rows)
+            .map_err(|refused| refused.of(&self.id, &self.schema, at))
     }
+}
 
-    /// Adds the values of a line, or says which column is wrong.
-    fn append(&self, line: &Bytes, rows: &mut RowsBuilder) -> Result<(), (usize, String)> {
-        // A table without columns still has rows: empty lines.
-        if self.types.is_empty() {
-            return Ok(());
-        }
-        if memchr::memchr(b'\\', line).is_none() {
-            // Without a backslash there is neither NULL nor anything to undo.
-            let texts = line.split(|byte| *byte == b'\t');
-            for (index, (text, column)) in texts.zip(&self.types).enumerate() {
-                append(&column.kind, text, line, rows)
-                    .map_err(|error| (index, error.to_string()))?;
-            }
-            return Ok(());
-        }
-        for (index, (field, column)) in fields(line).zip(&self.types).enumerate() {
-            let failed = |error: &dyn std::fmt::Display| (index, error.to_string());
-            match field.map_err(|error| failed(&error))? {
-                None => rows.null(),
-                Some(text) => {
-                    append(&column.kind, &text, &text, rows).map_err(|error| failed(&error))?;
-                }
-            }
-        }
-        Ok(())
+/// A line that is no row of its table.
+#[derive(Debug)]
+pub(crate) struct RefusedLine {
+    column: Option<usize>,
+    reason: String,
+}
+
+impl RefusedLine {
+    pub(crate) fn of(self, table: &TableId, schema: &Schema, position: Lsn) -> PostgresError {
+        let column = self.column.and_then(|at| schema.field(at));
+        let column = column.map_or("*", |field| &*field.name).to_owned();
+        PostgresError::Value { table: table.clone(), column, position, reason: self.reason }
     }
+}
+
+/// A row of these columns from its line; its values are there when the rows are sealed.
+pub(crate) fn row_of_line(
+    line: &Bytes,
+    schema: &Arc<Schema>,
+    types: &[ColumnType],
+    rows: &mut RowsBuilder,
+) -> Result<Row, RefusedLine> {
+    let first = rows.position();
+    let row = append_line(line, types, rows).and_then(|()| {
+        rows.row(schema, first)
+            .map_err(|error| RefusedLine { column: None, reason: error.to_string() })
+    });
+    if row.is_err() {
+        rows.truncate(first);
+    }
+    row
+}
+
+/// Adds the values of a line, or says which column is wrong.
+fn append_line(
+    line: &Bytes,
+    types: &[ColumnType],
+    rows: &mut RowsBuilder,
+) -> Result<(), RefusedLine> {
+    // A table without columns still has rows: empty lines.
+    if types.is_empty() {
+        return Ok(());
+    }
+    let refused = |column, error: &dyn std::fmt::Display| RefusedLine {
+        column: Some(column),
+        reason: error.to_string(),
+    };
+    if memchr::memchr(b'\\', line).is_none() {
+        // Without a backslash there is neither NULL nor anything to undo.
+        let texts = line.split(|byte| *byte == b'\t');
+        for (index, (text, column)) in texts.zip(types).enumerate() {
+            append(&column.kind, text, line, rows).map_err(|error| refused(index, &error))?;
+        }
+        return Ok(());
+    }
+    for (index, (field, column)) in fields(line).zip(types).enumerate() {
+        match field.map_err(|error| refused(index, &error))? {
+            None => rows.null(),
+            Some(text) => {
+                append(&column.kind, &text, &text, rows).map_err(|error| refused(index, &error))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 impl std::fmt::Debug for TableRows {

@@ -1,10 +1,11 @@
 //! Reading rows that were there before: one transaction for all tables, COPY for each.
 //!
-//! The transaction sees the snapshot that was exported when the slot was made, or one of its own. With one of its own, the
-//! set of transactions that it shows is known exactly, and their changes are left out of the stream.
+//! The set of transactions that the snapshot shows is known exactly, and their changes are left out of the stream. The snapshot
+//! that is exported when a slot is made is read in chunks instead ([`exported`], and [`incremental`](crate::incremental)).
 
 mod copy;
-mod rewritten;
+mod exported;
+pub(crate) mod rewritten;
 pub(crate) mod visible;
 
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use std::sync::Arc;
 use cdc_core::{Schema, TableId};
 use cdc_pgconn::SqlClient;
 
-pub(crate) use copy::TableRows;
+pub(crate) use copy::{TableRows, row_of_line};
+pub(crate) use exported::ExportedSnapshot;
 pub(crate) use visible::Visible;
 
 use crate::catalog::columns::{self, NamedType, schema_of};
@@ -24,15 +26,6 @@ use crate::lsn::Lsn;
 use crate::names::{quote, quote_table};
 use crate::options::Options;
 use crate::types::ColumnType;
-
-/// Which snapshot is read.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Kind<'a> {
-    /// One that was exported under this name.
-    Exported(&'a str),
-    /// One of its own.
-    Own,
-}
 
 /// A table that is about to be read.
 #[derive(Debug, Clone)]
@@ -52,8 +45,8 @@ pub(crate) struct SnapshotTable {
 pub(crate) struct SnapshotReader {
     client: SqlClient,
     pub(crate) tables: Vec<SnapshotTable>,
-    /// With a snapshot of its own: what it shows, and a position that no transaction it shows was committed behind.
-    pub(crate) shows: Option<(Visible, Lsn)>,
+    /// What it shows, and a position that no transaction it shows was committed behind.
+    pub(crate) shows: (Visible, Lsn),
     /// The first transaction id that was not given yet at the snapshot.
     pub(crate) next_xid: u32,
 }
@@ -62,22 +55,14 @@ impl SnapshotReader {
     /// Opens the transaction, locks the tables, and looks at their columns.
     ///
     /// # Errors
-    /// [`PostgresError::TableRewritten`] when a table was rewritten, truncated or altered since the snapshot, which therefore
-    /// does not show it as it was.
+    /// [`PostgresError::TableRewritten`] when a table was dropped, or truncated before it was locked.
     pub(crate) async fn open(
         options: &Options,
-        kind: Kind<'_>,
         published: &[PublishedTable],
     ) -> Result<Self, PostgresError> {
         let client = catalog::connect(&options.sql).await?;
-        let begin = match kind {
-            Kind::Exported(name) => format!(
-                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{}'",
-                name.replace('\'', "''")
-            ),
-            Kind::Own => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned(),
-        };
-        client.batch_execute(&begin).await.map_err(failed(&client, "opening the snapshot"))?;
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        client.batch_execute(begin).await.map_err(failed(&client, "opening the snapshot"))?;
         // A policy that hides rows is an error rather than a copy that lacks them.
         client
             .batch_execute("SET LOCAL row_security = off")
@@ -86,16 +71,10 @@ impl SnapshotReader {
         lock(&client, published, options).await?;
         let (visible, until) = visible_set(&client).await?;
         let next_xid = u32::try_from(visible.next() & u64::from(u32::MAX)).unwrap_or_default();
-        let shows = match kind {
-            Kind::Exported(_) => None,
-            Kind::Own => Some((visible, until)),
-        };
-        rewritten::check(&client, published).await?;
-        let tables = match kind {
-            // The snapshot is no older than the locks, so that its catalog is the present one.
-            Kind::Own => describe_all(&client, published, options).await?,
-            Kind::Exported(_) => describe_beside(&client, options, published).await?,
-        };
+        rewritten::check_files(&client, published).await?;
+        // The snapshot is no older than the locks, so that its catalog is the present one.
+        let tables = describe_all(&client, published, options).await?;
+        let shows = (visible, until);
         Ok(SnapshotReader { client, tables, shows, next_xid })
     }
 
@@ -152,7 +131,7 @@ async fn lock(
 }
 
 /// The set of transactions that the snapshot shows, and the position behind the last of them.
-async fn visible_set(client: &SqlClient) -> Result<(Visible, Lsn), PostgresError> {
+pub(crate) async fn visible_set(client: &SqlClient) -> Result<(Visible, Lsn), PostgresError> {
     let row = client
         .query_one(
             &format!(
@@ -193,34 +172,6 @@ pub(crate) async fn current(client: &SqlClient) -> Result<Visible, PostgresError
     parse_visible(client, &get::<String>(client, &row, "visible")?)
 }
 
-/// How long the catalog is asked beside the session that has the locks.
-const BESIDE_LIMIT: &str = "1s";
-
-/// Columns and types as they are now, which an older snapshot does not show: asked in a session of its own. Somebody's ALTER
-/// TABLE may wait for our locks and make that session wait in its turn; nobody would see that deadlock, so it gives up soon,
-/// and the copy begins with a snapshot of its own.
-///
-/// Where the columns have changed since that older snapshot, the copy begins with one of its own too.
-async fn describe_beside(
-    snapshot: &SqlClient,
-    options: &Options,
-    published: &[PublishedTable],
-) -> Result<Vec<SnapshotTable>, PostgresError> {
-    let client = catalog::connect(&options.sql).await?;
-    client
-        .batch_execute(&format!("SET lock_timeout = '{BESIDE_LIMIT}'"))
-        .await
-        .map_err(failed(&client, "opening the snapshot"))?;
-    let described = describe_all(&client, published, options).await;
-    rewritten::check_columns(snapshot, &client, published).await?;
-    match (described, published.first()) {
-        (Err(error), Some(table)) if error.sqlstate() == Some("55P03") => {
-            Err(PostgresError::TableRewritten { table: table.id.clone() })
-        }
-        (described, _) => described,
-    }
-}
-
 async fn describe_all(
     client: &SqlClient,
     published: &[PublishedTable],
@@ -234,13 +185,24 @@ async fn describe_all(
     Ok(tables)
 }
 
-/// Columns and types as they are now; the lock keeps them so.
-async fn describe(
+/// The published columns of a table as they are now.
+#[derive(Debug, Clone)]
+pub(crate) struct PublishedColumns {
+    pub(crate) columns: Vec<NamedType>,
+    /// With all of them, as the log will have them.
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) types: Vec<ColumnType>,
+    key: Vec<String>,
+    catalog: columns::TableColumns,
+}
+
+/// Looks at the columns of a table; a lock on the table keeps them so.
+pub(crate) async fn published_columns(
     client: &SqlClient,
     types: &mut TypeCatalog,
     table: &PublishedTable,
     options: &Options,
-) -> Result<SnapshotTable, PostgresError> {
+) -> Result<PublishedColumns, PostgresError> {
     let Some(catalog) = columns::columns(client, table.oid).await? else {
         return Err(PostgresError::TableRewritten { table: table.id.clone() });
     };
@@ -266,38 +228,64 @@ async fn describe(
     let keys = [&catalog.key, &catalog.unique];
     let key = keys.into_iter().find(|key| !key.is_empty() && key.iter().all(has));
     let key = key.cloned().unwrap_or_default();
-    let described = |columns: &[NamedType]| {
-        schema_of(&table.id, columns, &key, &catalog, types)
-            .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })
-    };
-    let (whole, mut column_types) = described(&columns)?;
-    let mut schema = Arc::clone(&whole);
-    let mut read = columns;
+    let (schema, column_types) = described(&table.id, &columns, &key, &catalog, types)?;
+    Ok(PublishedColumns { columns, schema, types: column_types, key, catalog })
+}
+
+fn described(
+    table: &TableId,
+    columns: &[NamedType],
+    key: &[String],
+    catalog: &columns::TableColumns,
+    types: &TypeCatalog,
+) -> Result<(Arc<Schema>, Vec<ColumnType>), PostgresError> {
+    schema_of(table, columns, key, catalog, types)
+        .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })
+}
+
+/// The columns of a table that are read.
+async fn describe(
+    client: &SqlClient,
+    types: &mut TypeCatalog,
+    table: &PublishedTable,
+    options: &Options,
+) -> Result<SnapshotTable, PostgresError> {
+    let published = published_columns(client, types, table, options).await?;
+    let whole = published.schema;
+    let (mut schema, mut column_types) = (Arc::clone(&whole), published.types);
+    let mut read = published.columns;
     // What nobody sees is not read.
     let all = read.len();
     read.retain(|column| options.shape.reads(&table.id, &whole, &column.name));
     if read.len() < all {
-        (schema, column_types) = described(&read)?;
+        (schema, column_types) =
+            described(&table.id, &read, &published.key, &published.catalog, types)?;
     }
     Ok(SnapshotTable {
         id: Arc::new(table.id.clone()),
         schema,
         whole,
         types: column_types,
-        statement: copy_statement(table, &read),
+        statement: copy_statement(table, options.select_for(&table.id), &read),
     })
 }
 
-fn copy_statement(table: &PublishedTable, columns: &[NamedType]) -> String {
+fn copy_statement(table: &PublishedTable, select: Option<&str>, columns: &[NamedType]) -> String {
     let list: Vec<String> = columns.iter().map(|column| quote(&column.name)).collect();
     let list = list.join(", ");
-    let only = if table.partitioned { "" } else { "ONLY " };
+    let from = match select {
+        Some(select) => format!("({select}) AS cdc_rows"),
+        None => {
+            let only = if table.partitioned { "" } else { "ONLY " };
+            format!("{only}{}", quote_table(&table.id))
+        }
+    };
     let filter = match &table.filter {
         Some(filter) => format!(" WHERE {filter}"),
         None => String::new(),
     };
     // A query can be read from a partitioned table, has a filter, and reads generated columns.
-    format!("COPY (SELECT {list} FROM {only}{}{filter}) TO STDOUT", quote_table(&table.id))
+    format!("COPY (SELECT {list} FROM {from}{filter}) TO STDOUT")
 }
 
 #[cfg(test)]
@@ -318,14 +306,18 @@ mod tests {
             filter: None,
         };
         assert_eq!(
-            copy_statement(&table, &columns),
+            copy_statement(&table, None, &columns),
             "COPY (SELECT \"id\", \"a \"\"b\"\"\" FROM ONLY \"public\".\"Odd\") TO STDOUT"
         );
         table.partitioned = true;
         table.filter = Some("(id > 5)".into());
         assert_eq!(
-            copy_statement(&table, &columns[..1]),
+            copy_statement(&table, None, &columns[..1]),
             "COPY (SELECT \"id\" FROM \"public\".\"Odd\" WHERE (id > 5)) TO STDOUT"
+        );
+        assert_eq!(
+            copy_statement(&table, Some("SELECT 1 AS id"), &columns[..1]),
+            "COPY (SELECT \"id\" FROM (SELECT 1 AS id) AS cdc_rows WHERE (id > 5)) TO STDOUT"
         );
     }
 }

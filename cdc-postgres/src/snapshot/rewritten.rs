@@ -15,8 +15,23 @@ use crate::catalog::publications::PublishedTable;
 use crate::catalog::{failed, get};
 use crate::error::PostgresError;
 
+/// Fails when a table is not the one that an exported snapshot sees: another file, or other columns than another session sees
+/// now. It must be locked.
+///
+/// # Errors
+/// [`PostgresError::TableRewritten`].
+pub(crate) async fn check(
+    snapshot: &SqlClient,
+    now: &SqlClient,
+    table: &PublishedTable,
+) -> Result<(), PostgresError> {
+    let tables = std::slice::from_ref(table);
+    check_files(snapshot, tables).await?;
+    check_columns(snapshot, now, tables).await
+}
+
 /// Fails when a table is not the one that the snapshot saw. The tables must be locked.
-pub(super) async fn check(
+pub(super) async fn check_files(
     client: &SqlClient,
     tables: &[PublishedTable],
 ) -> Result<(), PostgresError> {
@@ -43,7 +58,7 @@ pub(super) async fn check(
 }
 
 /// Fails when the columns that the snapshot sees are not those that another session sees now. The tables must be locked.
-pub(super) async fn check_columns(
+async fn check_columns(
     snapshot: &SqlClient,
     now: &SqlClient,
     tables: &[PublishedTable],

@@ -18,14 +18,23 @@ impl Visible {
     /// The id is taken as the one nearest to the snapshot, which is right for 2^31 transactions on both sides; the
     /// server keeps no older ones in a log.
     pub(crate) fn shows(&self, xid: u32) -> bool {
-        let near = u64::from(u32::try_from(self.xmax & 0xffff_ffff).unwrap_or(u32::MAX));
+        self.has_ended(self.widen(xid))
+    }
+
+    /// Whether a transaction had ended when the snapshot was taken, by its id of 64 bits.
+    pub(crate) fn has_ended(&self, xid: u64) -> bool {
+        xid < self.xmin || (xid < self.xmax && self.in_progress.binary_search(&xid).is_err())
+    }
+
+    /// The id of 64 bits that is nearest to the snapshot, of one of 32 bits.
+    pub(crate) fn widen(&self, xid: u32) -> u64 {
         // The signed distance in the circle of 32 bit ids.
-        let ahead = (u64::from(xid).wrapping_sub(near)) & 0xffff_ffff;
+        let ahead = u64::from(xid).wrapping_sub(self.xmax) & 0xffff_ffff;
         if ahead < 1 << 31 {
-            return false;
+            self.xmax.saturating_add(ahead)
+        } else {
+            self.xmax.saturating_sub((1 << 32) - ahead)
         }
-        let full = self.xmax.saturating_sub((1 << 32) - ahead);
-        full < self.xmin || self.in_progress.binary_search(&full).is_err()
     }
 
     /// Whether every transaction before this id has ended.

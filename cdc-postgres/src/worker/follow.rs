@@ -1,12 +1,16 @@
 //! The log to batches, and idle positions while nothing comes for us.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cdc_core::{Batch, TableId};
+use cdc_core::{Batch, ChangeEvent, TableId};
 use tokio::time::Instant;
 
 use super::Worker;
+use super::chunks::{ASK_INTERVAL, REPORT_INTERVAL};
+use super::merging::Merging;
+use super::signals::Signals;
 use crate::acquire::start_failed;
 use crate::batch::BatchBuilder;
 use crate::catalog::{columns, publications, server, types::TypeCatalog};
@@ -14,7 +18,7 @@ use crate::decode::Decoder;
 use crate::error::PostgresError;
 use crate::lsn::Lsn;
 use crate::pgoutput::{self, Begin, Commit, Message, StreamCommit};
-use crate::position::Point;
+use crate::position::{Chunks, Point, Position};
 use crate::relations::{Relation, Relations};
 use crate::stream::{Chunk, LogStream};
 use crate::streamed::Streamed;
@@ -24,6 +28,10 @@ use crate::wire::replication::CopyDataError;
 /// Idle positions are sent, and the publications looked at, at most this often.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// So many changes, and bytes of their values, are shown to the merge together.
+const MAX_PENDING: usize = 1024;
+const MAX_PENDING_BYTES: usize = 1 << 20;
+
 /// What ends a block of a transaction in progress.
 const STREAM_STOP: u8 = b'E';
 
@@ -31,11 +39,22 @@ const STREAM_STOP: u8 = b'E';
 const SEEN_LATE: Duration = Duration::from_millis(250);
 
 /// The state of following.
-struct Following {
-    decoder: Decoder,
-    batch: BatchBuilder,
+pub(super) struct Following {
+    pub(super) decoder: Decoder,
+    pub(super) batch: BatchBuilder,
     streamed: Streamed,
     types: TypeCatalog,
+    /// Snapshots by chunks.
+    pub(super) merging: Merging,
+    /// Changes that the merge has yet to be shown, with the bytes of their values.
+    pending: Vec<(ChangeEvent, usize)>,
+    pending_bytes: usize,
+    /// What the merge gave of a change, or of rows.
+    pub(super) given: Vec<ChangeEvent>,
+    pub(super) signals: Signals,
+    /// When the server was asked last how far the log goes, and the progress was told.
+    pub(super) asked_at: Option<Instant>,
+    pub(super) reported_at: Option<Instant>,
     /// Behind the last batch that was sent.
     sent: Point,
     /// When the catalog was last looked at, and where the log was then.
@@ -48,39 +67,74 @@ impl Worker {
     pub(super) async fn follow(&mut self, mut stream: LogStream) -> Result<(), PostgresError> {
         let relations: Relations = std::mem::take(&mut self.relations);
         let database = self.held.survey.server.database.as_str().into();
-        let position = self.position.clone();
-        let decoder = Decoder::new(database, position, relations)
+        let chunks = std::mem::take(&mut self.position.chunks);
+        let position = Position { chunks: Chunks::default(), ..self.position.clone() };
+        let mut decoder = Decoder::new(database, position, relations)
             .map_err(|error| PostgresError::Log { position: Lsn::ZERO, reason: error.to_string() })?
             .with_markers(self.options.settings.transaction_markers);
+        let progress = self.held.context.progress.clone();
+        let mut merging = Merging::new(&self.options, self.position.end, &chunks, progress);
+        let signals = Signals::new(&self.options.settings.signals);
+        if signals.has_table() && self.position.inside.is_some() {
+            // A row before it may have asked for something that was not carried out.
+            merging.wake();
+        }
+        if merging.is_active() {
+            decoder.tell_done();
+        }
         let mut state = Following {
             decoder,
             batch: BatchBuilder::new(self.options.settings.limits.apply(self.held.context.limits)),
             streamed: Streamed::new(self.options.settings.spill.clone()),
             types: TypeCatalog::default(),
+            merging,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            given: Vec::new(),
+            signals,
+            asked_at: None,
+            reported_at: None,
             sent: self.position.point(),
             looked_at: None,
             seen: self.position.end,
         };
+        if chunks.all && self.options.copies() {
+            self.read_everything(&mut state).await?;
+        }
         self.join_waiting(&mut state).await?;
         loop {
+            if state.merging.is_active() {
+                self.merge_on(&mut state, &stream).await?;
+            }
             let wake = state.wake_at();
+            let merging = state.merging.is_active();
+            let between = !state.decoder.in_transaction();
             tokio::select! {
                 biased;
-                chunk = stream.next() => match chunk {
+                Some((request, answer)) = self.requests.recv(), if between => {
+                    self.request(&mut state, request, answer).await?;
+                }
+                answer = state.merging.next_answer(), if merging => {
+                    self.take_answer(&mut state, answer).await?;
+                }
+                chunk = stream.next(), if !state.merging.holds_stream() => match chunk {
                     Some(Ok(chunk)) => self.take(&mut state, chunk).await?,
                     Some(Err(error)) => return Err(self.stream_failed(error, &state).await),
                     None => return Err(PostgresError::StreamEnded),
                 },
                 () = sleep_until(wake), if wake.is_some() => {}
             }
+            if state.signals.wake_at().is_some_and(|at| at <= Instant::now())
+                && !state.decoder.in_transaction()
+            {
+                self.obey_file(&mut state).await?;
+            }
             if state.batch.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
                 self.flush(&mut state).await?;
             }
             if state.wants_idle() && state.next_look() <= Instant::now() {
                 self.look(&mut state).await?;
-                self.position = state.decoder.position().clone();
-                state.sent = self.position.point();
-                self.send(Batch::empty(self.position.to_offset())).await?;
+                self.send_position(&mut state).await?;
             }
         }
     }
@@ -95,14 +149,12 @@ impl Worker {
             return Ok(());
         }
         let Some(joining) = self.waiting.take() else { return Ok(()) };
-        if !state.batch.is_empty() {
-            self.flush(state).await?;
-        }
-        self.position = state.decoder.position().clone();
+        self.flush(state).await?;
+        self.position = state.position();
         self.join(joining.tables).await?;
         state.sent = self.position.point();
         state.decoder.relations.take_announced(&mut self.relations);
-        state.decoder.join(self.position.clone());
+        state.decoder.join(Position { chunks: Chunks::default(), ..self.position.clone() });
         Ok(())
     }
 
@@ -123,16 +175,26 @@ impl Worker {
                         && !state.take_boundary(data, start)?
                     {
                         self.take_other(state, data, owner, start).await?;
-                    } else if state.batch.is_full() {
+                    } else if state.is_full()? {
                         self.flush(state).await?;
                     }
                 }
-                LogMessage::Keepalive { end, .. } => state.decoder.advance(end),
+                LogMessage::Keepalive { end, .. } => {
+                    state.decoder.advance(end);
+                    state.reached()?;
+                }
+            }
+            if state.signals.are_there() && !state.decoder.in_transaction() {
+                self.obey_rows(state).await?;
+            }
+            if state.merging.is_active() {
+                self.give_rows(state).await?;
             }
             if self.waiting.is_some() {
                 self.join_waiting(state).await?;
             }
         }
+        state.show()?;
         state.decoder.seal();
         if let Some(time) = state.decoder.position().last.commit_time_us {
             self.held.context.progress.set_last_commit(time);
@@ -175,10 +237,11 @@ impl Worker {
                 if !state.take_row(data, block.bytes(), start, true)? {
                     let message = decode(data, block.bytes(), start, true)?;
                     self.take_message(state, message, start).await?;
-                } else if state.batch.is_full() {
+                } else if state.is_full()? {
                     self.flush(state).await?;
                 }
             }
+            state.show()?;
             state.decoder.seal();
         }
         let commit = Commit { commit_lsn, end_lsn, commit_time };
@@ -208,31 +271,40 @@ impl Worker {
             }
             _ => {}
         }
-        let batch = &mut state.batch;
-        state.decoder.decode(message, at, &mut |event, size| batch.push_sized(event, size))?;
-        if state.batch.is_full() {
+        state.decode(message, at)?;
+        if state.is_full()? {
             self.flush(state).await?;
         }
         Ok(())
     }
 
     /// Sends what has come so far.
-    async fn flush(&mut self, state: &mut Following) -> Result<(), PostgresError> {
+    pub(super) async fn flush(&mut self, state: &mut Following) -> Result<(), PostgresError> {
+        state.show()?;
         // Rows have values when they are sealed, and are shown as they are to be only then.
         state.decoder.seal();
         state.batch.shape(&mut self.shaper)?;
-        if state.batch.is_empty() {
+        if state.batch.is_empty() && state.batch.answers.is_empty() && !state.merging.is_dirty() {
             return Ok(());
         }
         // From PostgreSQL 18 on a publication that is gone is no error of the server: nothing comes any more.
         if self.held.sql.server_version() >= 180_000 && state.next_look() <= Instant::now() {
             self.look(state).await?;
         }
-        self.position = state.decoder.position().clone();
+        self.position = state.position();
         state.sent = self.position.point();
+        state.merging.saved();
         let ends_transaction = !state.decoder.in_transaction();
         let batch = state.batch.take(self.position.to_offset(), ends_transaction);
         self.send(batch).await
+    }
+
+    /// Sends where the log is read up to, without an event.
+    async fn send_position(&mut self, state: &mut Following) -> Result<(), PostgresError> {
+        self.position = state.position();
+        state.sent = self.position.point();
+        state.merging.saved();
+        self.send(Batch::empty(self.position.to_offset())).await
     }
 
     /// Puts together what the log and the catalog say of a table.
@@ -256,7 +328,7 @@ impl Worker {
     }
 
     /// Looks whether the publications are still there, and how far the log goes.
-    async fn look(&self, state: &mut Following) -> Result<(), PostgresError> {
+    pub(super) async fn look(&self, state: &mut Following) -> Result<(), PostgresError> {
         let names = self.publications();
         let found = publications::oids(&self.held.sql, &names).await?;
         for (name, oid) in &self.position.publications {
@@ -275,7 +347,9 @@ impl Worker {
         let segment_size = self.held.survey.server.segment_size;
         let end = server::insert_position(&self.held.sql, segment_size).await?;
         let reached = state.decoder.position().point().lsn;
-        self.held.context.progress.set_lag_bytes(end.0.saturating_sub(reached.0));
+        let lag = end.0.saturating_sub(reached.0);
+        self.held.context.progress.set_lag_bytes(lag);
+        state.merging.lags_by(lag);
         state.looked_at = Some(Instant::now());
         state.seen = reached;
         Ok(())
@@ -329,9 +403,114 @@ impl Following {
         at: Lsn,
         in_stream: bool,
     ) -> Result<bool, PostgresError> {
-        let batch = &mut self.batch;
-        let mut out = |event, size| batch.push_sized(event, size);
-        self.decoder.change(data, in_stream, owner, at, &mut out)
+        let merging = self.merging.is_active();
+        let (batch, pending, bytes) = (&mut self.batch, &mut self.pending, &mut self.pending_bytes);
+        let mut came = false;
+        let mut out = |event, size| {
+            came = true;
+            match merging {
+                false => batch.push_sized(event, size),
+                true => {
+                    *bytes += size;
+                    pending.push((event, size));
+                }
+            }
+        };
+        let taken = self.decoder.change(data, in_stream, owner, at, &mut out)?;
+        if came && self.signals.has_table() {
+            let last = self.pending.last().map(|(event, _)| event);
+            self.signals.notice(last.or(self.batch.last()));
+        }
+        if self.decoder.take_insert_that_lacks() && !merging {
+            self.show_late()?;
+        }
+        Ok(taken)
+    }
+
+    /// The last change has to be shown to a merge that had nothing to do until now.
+    #[cold]
+    fn show_late(&mut self) -> Result<(), PostgresError> {
+        let Some(transaction) = self.decoder.transaction().map(Arc::clone) else { return Ok(()) };
+        self.decoder.seal();
+        let Some(change) = self.batch.pop() else { return Ok(()) };
+        self.merging.begin(&transaction, self.decoder.position().end)?;
+        self.pending_bytes += change.1;
+        self.pending.push(change);
+        Ok(())
+    }
+
+    /// Shows the merge what has come.
+    pub(super) fn show(&mut self) -> Result<(), PostgresError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        // The merge looks at values.
+        self.decoder.seal();
+        self.pending_bytes = 0;
+        for (event, size) in self.pending.drain(..) {
+            if self.decoder.is_done(event.origin()) {
+                if self.decoder.gives_done() {
+                    self.batch.push_sized(event.clone(), size);
+                }
+                self.merging.already_done(event)?;
+                continue;
+            }
+            self.merging.change(event, &mut self.given)?;
+            for event in self.given.drain(..) {
+                self.batch.push_sized(event, size);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what has come makes a batch.
+    #[inline]
+    fn is_full(&mut self) -> Result<bool, PostgresError> {
+        if self.pending.len() >= MAX_PENDING || self.pending_bytes >= MAX_PENDING_BYTES {
+            self.show()?;
+        }
+        Ok(self.batch.is_full())
+    }
+
+    /// Decodes a message that is not of a row.
+    fn decode(&mut self, message: Message, at: Lsn) -> Result<(), PostgresError> {
+        let begins = matches!(message, Message::Begin(_));
+        let ends = matches!(message, Message::Commit(_));
+        let behind = self.decoder.position().end;
+        let merging = self.merging.is_active();
+        if ends {
+            self.show()?;
+        }
+        let (batch, pending) = (&mut self.batch, &mut self.pending);
+        self.decoder.decode(message, at, &mut |event, size| match merging {
+            false => batch.push_sized(event, size),
+            true => pending.push((event, size)),
+        })?;
+        if !merging {
+            return Ok(());
+        }
+        if begins && let Some(transaction) = self.decoder.transaction() {
+            self.merging.begin(transaction, behind)?;
+        }
+        if ends {
+            self.show()?;
+            self.merging.commit(self.decoder.position().point().lsn)?;
+        }
+        Ok(())
+    }
+
+    /// Everything before the place of the decoder has come.
+    pub(super) fn reached(&mut self) -> Result<(), PostgresError> {
+        if !self.merging.is_active() || self.decoder.in_transaction() {
+            return Ok(());
+        }
+        self.show()?;
+        self.merging.reached(self.decoder.position().point().lsn)
+    }
+
+    /// What an offset has to say now.
+    fn position(&self) -> Position {
+        Position { chunks: self.merging.chunks(), ..self.decoder.position().clone() }
     }
 
     /// Takes the begin or the commit of a transaction; `false` where the message is another one.
@@ -343,28 +522,37 @@ impl Following {
             _ => None,
         };
         let Some(message) = message else { return Ok(false) };
-        let batch = &mut self.batch;
-        self.decoder.decode(message, at, &mut |event, size| batch.push_sized(event, size))?;
+        self.decode(message, at)?;
         Ok(true)
+    }
+
+    /// No event waits to be sent.
+    pub(super) fn is_empty(&self) -> bool {
+        self.batch.is_empty() && self.pending.is_empty()
     }
 
     /// There is a later position and no event that would carry it.
     fn wants_idle(&self) -> bool {
-        self.batch.is_empty()
+        self.is_empty()
             && !self.decoder.in_transaction()
             && self.decoder.position().point() > self.sent
     }
 
-    fn next_look(&self) -> Instant {
+    pub(super) fn next_look(&self) -> Instant {
         self.looked_at.map_or_else(Instant::now, |at| at + LOOK_INTERVAL)
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        self.batch.deadline().or_else(|| self.wants_idle().then(|| self.next_look()))
+        let batch = self.batch.deadline().or_else(|| self.wants_idle().then(|| self.next_look()));
+        let waits = self.merging.waits_for_log(self.decoder.position().point().lsn);
+        let ask = waits.then(|| self.asked_at.map_or_else(Instant::now, |at| at + ASK_INTERVAL));
+        let report = self.merging.is_active().then(|| Instant::now() + REPORT_INTERVAL);
+        let file = self.signals.wake_at().filter(|_| !self.decoder.in_transaction());
+        [batch, self.merging.wake_at(), ask, report, file].into_iter().flatten().min()
     }
 }
 
-async fn sleep_until(at: Option<Instant>) {
+pub(super) async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,

@@ -87,7 +87,22 @@ impl Worker {
         reader.close().await
     }
 
-    fn read_limits(&self) -> BatchLimits {
+    /// Where the rows of a copy come from.
+    pub(super) fn copy_origin(&self, next_xid: u32) -> Arc<TransactionOrigin> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+        Arc::new(TransactionOrigin {
+            connector: "postgresql",
+            database: self.held.survey.server.database.as_str().into(),
+            // As in Debezium a copy has an id that no transaction it shows has.
+            id: Some(TransactionId::Xid(next_xid)),
+            commit_time_us: now.and_then(|now| i64::try_from(now.as_micros()).ok()),
+            position: [self.position.point().lsn.0, self.position.copies + 1],
+            previous_commit: None,
+            replicated_from: None,
+        })
+    }
+
+    pub(super) fn read_limits(&self) -> BatchLimits {
         let mut limits = self.options.settings.limits.apply(self.held.context.limits);
         if let Some(rows) = self.options.settings.snapshot_fetch_size {
             limits.max_events = limits.max_events.min(rows);
@@ -98,8 +113,7 @@ impl Worker {
     /// Sends the schemas of all tables and no rows.
     pub(super) async fn announce(&mut self) -> Result<(), PostgresError> {
         let published = self.published(None).await?;
-        let reader =
-            SnapshotReader::open(&self.options, crate::snapshot::Kind::Own, &published).await?;
+        let reader = SnapshotReader::open(&self.options, &published).await?;
         let rows = SnapshotEvents::new(self, &reader);
         let mut batch = BatchBuilder::new(self.read_limits());
         for table in &reader.tables {
@@ -129,23 +143,12 @@ struct SnapshotEvents<'a> {
 impl<'a> SnapshotEvents<'a> {
     fn new(worker: &Worker, reader: &'a SnapshotReader) -> Self {
         let tables = reader.tables.as_slice();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok();
-        let start = worker.position.point().lsn.0;
         SnapshotEvents {
             tables,
             destinations: tables.iter().map(|table| Destination::of_table(&table.id)).collect(),
-            transaction: Arc::new(TransactionOrigin {
-                connector: "postgresql",
-                database: worker.held.survey.server.database.as_str().into(),
-                // As in Debezium a copy has an id that no transaction it shows has.
-                id: Some(TransactionId::Xid(reader.next_xid)),
-                commit_time_us: now.and_then(|now| i64::try_from(now.as_micros()).ok()),
-                position: [start, worker.position.copies + 1],
-                previous_commit: None,
-                replicated_from: None,
-            }),
+            transaction: worker.copy_origin(reader.next_xid),
             waiting: None,
-            index: 0,
+            index: worker.position.chunks.state.sent,
             any: false,
         }
     }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use cdc_core::status::Progress;
 use cdc_core::{
-    Batch, BatchLimits, Change, ChangeEvent, Coverage, Error, Offset, Operation, Payload,
-    Properties, Row, Source, SourceContext,
+    Answer, Batch, BatchLimits, Change, ChangeEvent, Coverage, Error, Offset, Operation, Payload,
+    Properties, Request, Row, Source, SourceContext, ValueRef,
 };
 use cdc_pgconn::Host;
 use cdc_postgres::{PostgresSource, PostgresSourceBuilder};
@@ -83,6 +83,10 @@ pub(crate) struct Target {
     pub(crate) offset: Option<Offset>,
     /// Every event that was taken, in order.
     pub(crate) events: Vec<ChangeEvent>,
+    /// Snapshots run by chunks: rows may come that are there, and changes of rows that are not.
+    chunks: bool,
+    /// The greatest `version` that each key of a table ever had; it must not decrease.
+    versions: BTreeMap<(String, String), i64>,
 }
 
 /// A table of a target.
@@ -95,6 +99,8 @@ pub(crate) struct TargetTable {
 impl Target {
     /// Takes a batch as a transactional sink does.
     pub(crate) fn commit(&mut self, batch: Batch, coverage: &dyn Coverage) {
+        let cdc = batch.offset.get("cdc");
+        self.chunks |= cdc.is_some_and(|cdc| cdc.get("chunks").is_some());
         for event in batch.events {
             if coverage.covers(event.origin()) {
                 continue;
@@ -121,8 +127,9 @@ impl Target {
                 let row = change.after.clone().unwrap();
                 match key(&row) {
                     Some(key) => {
+                        newer(&mut self.versions, name, &key, &row);
                         let old = table.keyed.insert(key, row);
-                        assert!(old.is_none(), "{name}: a row was inserted twice");
+                        assert!(old.is_none() || self.chunks, "{name}: a row was inserted twice");
                     }
                     None => table.keyless.push(row),
                 }
@@ -136,11 +143,16 @@ impl Target {
                 };
                 let old_key = change.old_key().unwrap_or_else(|| new_key.clone());
                 let text = |key: &Row| format!("{:?}", key.values().collect::<Vec<_>>());
-                let mut old = table
-                    .keyed
-                    .remove(&text(&old_key))
-                    .unwrap_or_else(|| panic!("{name}: no row {old_key:?} to update"));
                 let after = change.completed_after().unwrap();
+                let Some(mut old) = table.keyed.remove(&text(&old_key)) else {
+                    assert!(self.chunks, "{name}: no row {old_key:?} to update");
+                    table.keyed.remove(&text(&new_key));
+                    if after.is_complete() {
+                        newer(&mut self.versions, name, &text(&new_key), &after);
+                        table.keyed.insert(text(&new_key), after);
+                    }
+                    return;
+                };
                 let mut values = Vec::new();
                 for (index, field) in after.schema().fields().iter().enumerate() {
                     let value = after.value(index).unwrap();
@@ -152,6 +164,7 @@ impl Target {
                     });
                 }
                 old = Row::new(Arc::clone(after.schema()), values).unwrap();
+                newer(&mut self.versions, name, &text(&new_key), &old);
                 table.keyed.insert(text(&new_key), old);
             }
             Operation::Delete => {
@@ -159,7 +172,7 @@ impl Target {
                 match key(&before) {
                     Some(key) => {
                         let old = table.keyed.remove(&key);
-                        assert!(old.is_some(), "{name}: no row {key} to delete");
+                        assert!(old.is_some() || self.chunks, "{name}: no row {key} to delete");
                     }
                     None => {
                         let at = table.keyless.iter().position(|row| *row == before).unwrap();
@@ -193,6 +206,24 @@ impl Target {
                 event.destination.as_str() == name && event.operation() == Some(operation)
             })
             .collect()
+    }
+}
+
+/// Notes the `version` of a row, where it has one, which must not be older than what its key had.
+fn newer(versions: &mut BTreeMap<(String, String), i64>, name: &str, key: &str, row: &Row) {
+    let Some(ValueRef::Int64(version)) = row.by_name("version") else { return };
+    let known = versions.entry((name.to_owned(), key.to_owned())).or_insert(version);
+    assert!(version >= *known, "{name}: {key} went back from {known} to {version}");
+    *known = version;
+}
+
+/// A request on its way.
+pub(crate) struct Asked(tokio::sync::oneshot::Receiver<Result<(), Error>>);
+
+impl Asked {
+    /// Why it was refused, when it was.
+    pub(crate) fn refusal(&mut self) -> Option<Error> {
+        self.0.try_recv().ok().and_then(Result::err)
     }
 }
 
@@ -247,11 +278,34 @@ impl Copy {
         let end = self.source.end_of_log().await?;
         self.until(|copy| {
             let positions = copy.source.positions();
-            copy.target.offset.as_ref().is_some_and(|offset| {
-                positions.compare(offset, &end).unwrap().is_some_and(|order| order.is_ge())
-            })
+            copy.target
+                .offset
+                .as_ref()
+                .is_some_and(|offset| positions.has_reached(offset, &end).unwrap())
         })
         .await
+    }
+
+    /// Asks the source for something; it is held by a batch soon.
+    pub(crate) fn ask(&mut self, request: Request) -> Asked {
+        let (answer, answered) = Answer::new();
+        self.source.control(request, answer).unwrap();
+        Asked(answered)
+    }
+
+    /// Goes on until no snapshot runs.
+    pub(crate) async fn until_read(&mut self) -> Result<(), Error> {
+        self.until(|copy| copy.left().is_empty()).await
+    }
+
+    /// The tables of which a snapshot has something left, by the offset.
+    pub(crate) fn left(&self) -> Vec<String> {
+        let tables = || {
+            let offset = self.target.offset.as_ref()?;
+            let tables = offset.get("cdc")?.get("chunks")?.get("tables")?.as_array()?;
+            Some(tables.iter().map(|table| table["table"].as_str().unwrap().to_owned()).collect())
+        };
+        tables().unwrap_or_default()
     }
 
     /// Goes on until something holds.

@@ -87,9 +87,9 @@ async fn any_other_end_is_told_by_the_status() {
     assert!(refused.errors().contains("slot.nam"), "{}", refused.errors());
     let mut wrong = connector.start(&["--unti"]);
     assert_eq!(wrong.end().await.code(), Some(2));
-    let mut unsupported = connector.start(&["signal.enabled.channels=kafka"]);
+    let mut unsupported = connector.start(&["notification.enabled.channels=sink"]);
     assert_eq!(unsupported.end().await.code(), Some(1));
-    assert!(unsupported.errors().contains("\"signal.enabled.channels\" is not supported"));
+    assert!(unsupported.errors().contains("\"notification.enabled.channels\" is not supported"));
     let mut only = connector.start(&["--until", "public.done", "snapshot.mode=initial_only"]);
     assert_eq!(only.end().await.code(), Some(1), "it ended before the row came");
     connector.database.drop_now().await;

@@ -1,6 +1,7 @@
 //! The program `replicate` on real servers: copies, faults, kills, bad input.
 //!
-//! `cargo xtask test` supplies the servers. `CDC_KILLS=50 CDC_CHANGES=100000` makes `kills` a full run.
+//! `cargo xtask test` supplies the servers. `CDC_KILLS=50 CDC_CHANGES=100000` makes `kills` a full run, `CDC_SNAPSHOT_ROWS=2000000
+//! CDC_SNAPSHOT_KILLS=20` one of `snapshot_kills`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -17,5 +18,6 @@ mod kills;
 mod program;
 mod role_settings;
 mod stalled_target;
+mod snapshot_kills;
 mod two_instances;
 mod workload;

@@ -10,7 +10,8 @@ use super::*;
 use crate::batch::Batch;
 use crate::event::ChangeEvent;
 use crate::offset::Offset;
-use crate::source::{Acknowledger, Positions, Request, SourceContext};
+use crate::request::{Answer, Request};
+use crate::source::{Acknowledger, Positions, SourceContext};
 
 /// A source that reads one option.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl Source for Memory {
     async fn end_of_log(&mut self) -> Result<Offset> {
         unreachable!("it is not run")
     }
-    fn control(&mut self, _: Request) -> Result<()> {
+    fn control(&mut self, _: Request, _: Answer) -> Result<()> {
         unreachable!("it is not run")
     }
     async fn close(&mut self) -> Result<()> {
@@ -101,7 +102,11 @@ fn what_is_wrong_is_named() {
         ("slot.nam", "x", "Unknown configuration \"slot.nam\""),
         ("memory.size", "0", "memory.size must not be 0"),
         ("tasks.max", "2", "\"tasks.max\" is not supported, only 1"),
-        ("signal.enabled.channels", "kafka", "\"signal.enabled.channels\" is not supported"),
+        (
+            "notification.enabled.channels",
+            "log",
+            "\"notification.enabled.channels\" is not supported",
+        ),
         ("transforms", "unwrap", "this program has no transforms"),
         ("time.precision.mode", "structured", "time.precision.mode: Value must be one of adaptive"),
         (

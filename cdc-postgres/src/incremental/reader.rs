@@ -1,0 +1,302 @@
+//! One connection that reads chunks.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use cdc_core::snapshot::{Began, Read, ReadId, Region};
+use cdc_core::{Destination, Row, RowsBuilder, Schema, TableId};
+use cdc_pgconn::SqlClient;
+use tokio::sync::mpsc;
+
+use super::plan::TableReadPlan;
+use super::readers::{Answer, Credit};
+use super::select::{self, Limit, named};
+use crate::catalog::server::before_page_header;
+use crate::catalog::types::TypeCatalog;
+use crate::catalog::{self, failed, get, millis};
+use crate::error::{LOCK_NOT_AVAILABLE, PostgresError};
+use crate::lsn::Lsn;
+use crate::options::Options;
+use crate::snapshot::{
+    PublishedColumns, TableRows, published_columns, rewritten, row_of_line, visible_set,
+};
+
+/// So many bytes of values are given together.
+const BLOCK_SIZE: usize = 256 * 1024;
+/// How long a lock is waited for at a time, where nothing else is configured.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a statement that was cancelled may take to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The schemas that rows were given with last, so that chunks of a table share one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Schemas(Arc<Mutex<HashMap<TableId, Arc<Schema>>>>);
+
+impl Schemas {
+    fn share(&self, table: &TableId, schema: Arc<Schema>) -> Arc<Schema> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.get(table) {
+            Some(known) if *known == schema => Arc::clone(known),
+            _ => {
+                known.insert(table.clone(), Arc::clone(&schema));
+                schema
+            }
+        }
+    }
+}
+
+/// What the sessions share.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shared {
+    pub(super) schemas: Schemas,
+    /// The snapshot that all read, by the name under which it is exported.
+    pub(super) exported: Option<Arc<str>>,
+}
+
+/// A session for reading.
+#[derive(Debug)]
+pub(super) struct Reader {
+    options: Arc<Options>,
+    client: SqlClient,
+    segment_size: u64,
+    schemas: Schemas,
+    /// The snapshot that was exported under a name is read, rather than a new one for each chunk.
+    exported: Option<Exported>,
+}
+
+/// A snapshot that is older than the reads.
+#[derive(Debug)]
+struct Exported {
+    name: Arc<str>,
+    /// Sees the catalog as it is now.
+    now: SqlClient,
+}
+
+impl Reader {
+    pub(super) async fn connect(
+        options: &Arc<Options>,
+        shared: &Shared,
+    ) -> Result<Self, PostgresError> {
+        let client = catalog::connect(&options.sql).await?;
+        // A chunk is small: it is had from an index sooner than it is compiled or shared out.
+        client
+            .batch_execute("SET jit = off; SET max_parallel_workers_per_gather = 0")
+            .await
+            .map_err(failed(&client, "setting up the session"))?;
+        let row = client
+            .query_one(
+                "SELECT setting::int8 AS size FROM pg_settings WHERE name = 'wal_segment_size'",
+                &[],
+            )
+            .await
+            .map_err(failed(&client, "setting up the session"))?;
+        let segment_size = u64::try_from(get::<i64>(&client, &row, "size")?).unwrap_or(1 << 24);
+        let exported = match &shared.exported {
+            None => None,
+            Some(name) => Some(Exported {
+                name: Arc::clone(name),
+                now: catalog::connect(&options.sql).await?,
+            }),
+        };
+        Ok(Reader {
+            options: Arc::clone(options),
+            client,
+            segment_size,
+            schemas: shared.schemas.clone(),
+            exported,
+        })
+    }
+
+    /// Carries out a read. After an error, or when this is dropped, the session has to be [freed](Self::free) before it is
+    /// used again.
+    pub(super) async fn read(
+        &mut self,
+        read: &Read,
+        plan: &TableReadPlan,
+        out: &mpsc::Sender<Answer>,
+        credit: &Credit,
+    ) -> Result<(), PostgresError> {
+        self.begin(read, plan).await?;
+        let begin = Instant::now();
+        let (visible, horizon) = visible_set(&self.client).await?;
+        let horizon = match &self.exported {
+            // The snapshot is no older than the lock, so that its catalog is the present one.
+            None => before_page_header(horizon, self.segment_size),
+            Some(exported) => {
+                rewritten::check(&self.client, &exported.now, &plan.published).await?;
+                // It shows nothing that the stream brings.
+                Lsn::ZERO
+            }
+        };
+        let mut types = TypeCatalog::default();
+        let columns =
+            published_columns(&self.client, &mut types, &plan.published, &self.options).await?;
+        if !plan.fits(&columns) {
+            return Err(PostgresError::TableRewritten { table: plan.published.id.clone() });
+        }
+        let limit = limit(&self.client, read, plan);
+        let list = self.select_list(plan, &columns);
+        let statement = select::statement(plan, &list, &read.region, limit)
+            .ok_or_else(|| PostgresError::TableRewritten { table: plan.published.id.clone() })?;
+        let schema = self.schemas.share(&plan.published.id, Arc::clone(&columns.schema));
+        let destination = Destination::of_table(&plan.published.id);
+        let began = Began { visible, horizon, schema: Arc::clone(&schema), destination };
+        give(out, Answer::Began(read.id, began)).await?;
+
+        let lines = TableRows::open(&self.client, &statement, Arc::clone(&read.table)).await?;
+        let mut blocks = Blocks {
+            read: read.id,
+            schema,
+            // Where rows that are equal belong together, no other bound may part them.
+            max_bytes: match (&read.region, limit) {
+                (Region::Range(_), Some(Limit { with_ties: false, .. })) => Some(read.max_bytes),
+                _ => None,
+            },
+            out,
+            credit: matches!(read.region, Region::Whole).then_some(credit),
+            rows: 0,
+        };
+        let enough = blocks.give_all(lines, &columns, horizon).await?;
+        let at_end = !enough && limit.is_none_or(|limit| blocks.rows < limit.rows);
+        if enough {
+            self.free().await?;
+        } else {
+            self.client
+                .batch_execute("COMMIT")
+                .await
+                .map_err(failed(&self.client, "ending a read"))?;
+        }
+        give(out, Answer::Ended(read.id, at_end, begin.elapsed())).await
+    }
+
+    /// Opens the transaction and locks the table, before anything takes a snapshot.
+    async fn begin(&self, read: &Read, plan: &TableReadPlan) -> Result<(), PostgresError> {
+        let timeout = self.options.settings.snapshot_lock_timeout.unwrap_or(LOCK_TIMEOUT);
+        // Chunks in the order of the key are had from its index: anything else would go through the whole range for each.
+        let plans = match read.region {
+            Region::Range(_) => {
+                "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; "
+            }
+            _ => "",
+        };
+        let import = match &self.exported {
+            None => String::new(),
+            Some(exported) => format!("SET TRANSACTION SNAPSHOT '{}'; ", exported.name),
+        };
+        let statements = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {import}\
+             SET LOCAL row_security = off; SET LOCAL statement_timeout = 0; {plans}\
+             SET LOCAL lock_timeout = {}; LOCK TABLE {} IN ACCESS SHARE MODE",
+            millis(timeout),
+            select::table(plan)
+        );
+        let what = format!("locking {} to read it", read.table);
+        let mut told = false;
+        loop {
+            let error = match self.client.batch_execute(&statements).await {
+                Ok(()) => return Ok(()),
+                Err(error) => failed(&self.client, &what)(error),
+            };
+            if error.sqlstate() != Some(LOCK_NOT_AVAILABLE) {
+                return Err(error);
+            }
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(table = %read.table, "the table is being altered; its rows are read when that has ended");
+            }
+            self.client.batch_execute("ROLLBACK").await.map_err(failed(&self.client, &what))?;
+        }
+    }
+
+    /// The columns to select: what nobody sees is not read.
+    fn select_list(&self, plan: &TableReadPlan, columns: &PublishedColumns) -> Vec<String> {
+        let is_read =
+            |name: &str| self.options.shape.reads(&plan.published.id, &columns.schema, name);
+        let names = columns.columns.iter().map(|column| column.name.as_str());
+        names.map(|name| if is_read(name) { named(name) } else { "NULL".to_owned() }).collect()
+    }
+
+    /// Ends whatever the session does, and its transaction.
+    pub(super) async fn free(&self) -> Result<(), PostgresError> {
+        self.client.cancel(&self.options.sql.config).await?;
+        let rolled_back = tokio::time::timeout(PATIENCE, self.client.batch_execute("ROLLBACK"));
+        match rolled_back.await {
+            Ok(result) => result.map_err(failed(&self.client, "ending a read")),
+            Err(_) => Err(PostgresError::Stopped),
+        }
+    }
+}
+
+/// How many rows of a range are wanted.
+fn limit(client: &SqlClient, read: &Read, plan: &TableReadPlan) -> Option<Limit> {
+    if !matches!(read.region, Region::Range(_)) || read.max_rows == u64::MAX {
+        return None;
+    }
+    let with_ties = plan.is_nullable();
+    // Rows with NULL in the key can be equal in all of it.
+    let can_be_parted = !with_ties || client.server_version() >= 130_000;
+    can_be_parted.then_some(Limit { rows: read.max_rows.max(1), with_ties })
+}
+
+async fn give(out: &mpsc::Sender<Answer>, answer: Answer) -> Result<(), PostgresError> {
+    out.send(answer).await.map_err(|_| PostgresError::Stopped)
+}
+
+/// Rows on their way out.
+struct Blocks<'a> {
+    read: ReadId,
+    schema: Arc<Schema>,
+    max_bytes: Option<u64>,
+    out: &'a mpsc::Sender<Answer>,
+    /// Where each block has to be asked for.
+    credit: Option<&'a Credit>,
+    rows: u64,
+}
+
+impl Blocks<'_> {
+    /// Gives all rows; true when it stopped before their end because they were enough.
+    async fn give_all(
+        &mut self,
+        mut lines: TableRows,
+        columns: &PublishedColumns,
+        at: Lsn,
+    ) -> Result<bool, PostgresError> {
+        let mut values = RowsBuilder::new();
+        let mut block = Vec::new();
+        let mut bytes = 0u64;
+        while let Some(line) = lines.next().await? {
+            let row = row_of_line(&line, &self.schema, &columns.types, &mut values);
+            let table = self.schema.table();
+            block.push(row.map_err(|refused| match table {
+                Some(table) => refused.of(table, &self.schema, at),
+                None => PostgresError::Stopped,
+            })?);
+            self.rows += 1;
+            if values.size() >= BLOCK_SIZE {
+                bytes += u64::try_from(values.size()).unwrap_or(u64::MAX);
+                self.give(&mut values, &mut block).await?;
+                if self.max_bytes.is_some_and(|max| bytes >= max) {
+                    return Ok(true);
+                }
+            }
+        }
+        self.give(&mut values, &mut block).await?;
+        Ok(false)
+    }
+
+    async fn give(
+        &self,
+        values: &mut RowsBuilder,
+        block: &mut Vec<Row>,
+    ) -> Result<(), PostgresError> {
+        if block.is_empty() {
+            return Ok(());
+        }
+        values.seal();
+        let rows = std::mem::take(block);
+        if let Some(credit) = self.credit {
+            credit.take().await;
+        }
+        give(self.out, Answer::Rows(self.read, rows)).await
+    }
+}
