@@ -17,7 +17,7 @@ mod idle_databases;
 mod kills;
 mod program;
 mod role_settings;
-mod stalled_target;
 mod snapshot_kills;
+mod stalled_target;
 mod two_instances;
 mod workload;

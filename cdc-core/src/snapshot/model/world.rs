@@ -117,6 +117,7 @@ impl<V: Kind> World<V> {
             chunk: ChunkTarget { first_rows: 2, bytes: 600, ..ChunkTarget::default() },
             max_remembered_bytes: if self.setup.small_memory { 400 } else { 1 << 20 },
             split_key_changes: self.setup.targets.contains(&Delivery::Idempotent),
+            ..MergeOptions::default()
         }
     }
 
