@@ -18,5 +18,6 @@ mod kills;
 mod program;
 mod role_settings;
 mod snapshot_kills;
+mod stalled_target;
 mod two_instances;
 mod workload;

@@ -100,6 +100,22 @@ impl Program {
         let _ = self.child.wait();
     }
 
+    /// How often its threads have waited for something, in all.
+    pub(crate) fn waits(&self) -> u64 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let statuses = tasks.filter_map(|task| {
+            // A thread may end meanwhile.
+            std::fs::read_to_string(task.unwrap().path().join("status")).ok()
+        });
+        statuses.filter_map(|status| number(&status, "voluntary_ctxt_switches")).sum()
+    }
+
+    /// The most memory that it ever had, in MB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        number(&status.unwrap(), "VmHWM").unwrap() / 1024
+    }
+
     /// Sends a signal by its name.
     pub(crate) fn signal(&self, name: &str) {
         let status =
@@ -136,4 +152,10 @@ pub(crate) fn error_of(arguments: &[&str]) -> String {
     assert_eq!(lines.len(), 1, "one line says it: {errors}");
     assert!(!errors.contains("secret"), "no password is shown: {errors}");
     lines[0].to_owned()
+}
+
+/// A line of `/proc/PID/status`.
+fn number(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split_whitespace().next()?.parse().ok()
 }

@@ -56,10 +56,10 @@ impl FromProperties for Memory {
         }
     }
 
-    const POST_PROCESSOR_CLASSES: &'static [&'static str] = &["io.debezium.Answer"];
+    const POST_PROCESSOR_CLASSES: &'static [&'static str] = &["io.debezium.Answering"];
 
     fn post_processor(&self, class: &str, options: &Properties) -> Result<Box<dyn Stage>> {
-        Ok(Box::new(Answer(format!("{class} {}", options.required_string("to")?))))
+        Ok(Box::new(Answering(format!("{class} {}", options.required_string("to")?))))
     }
 }
 
@@ -131,10 +131,10 @@ fn what_is_wrong_is_named() {
 }
 
 /// A post processor.
-struct Answer(String);
+struct Answering(String);
 
 #[async_trait]
-impl Stage for Answer {
+impl Stage for Answering {
     fn name(&self) -> &str {
         &self.0
     }
@@ -153,21 +153,21 @@ fn processed(options: &[(&str, &str)]) -> Result<String> {
 fn post_processors_are_stages_in_the_order_of_the_list() {
     let shown = processed(&[
         ("post.processors", "b, a"),
-        ("post.processors.a.type", "io.debezium.Answer"),
+        ("post.processors.a.type", "io.debezium.Answering"),
         ("post.processors.a.to", "1"),
         // The prefix of older configurations.
-        ("b.type", "Answer"),
+        ("b.type", "Answering"),
         ("b.to", "2"),
     ])
     .unwrap();
-    let says = r#"stages: ["io.debezium.Answer 2", "io.debezium.Answer 1"]"#;
+    let says = r#"stages: ["io.debezium.Answering 2", "io.debezium.Answering 1"]"#;
     assert!(shown.contains(says), "{shown}");
 }
 
 #[test]
 fn what_is_wrong_with_a_post_processor_is_named() {
     let list = ("post.processors", "a");
-    let class = ("post.processors.a.type", "Answer");
+    let class = ("post.processors.a.type", "Answering");
     let to = ("post.processors.a.to", "1");
     for (options, text) in [
         (vec![list], "Post processor 'a' is missing 'post.processors.a.type'"),
@@ -175,7 +175,7 @@ fn what_is_wrong_with_a_post_processor_is_named() {
         (vec![list, class, to, ("post.processors.a.too", "1")], "post.processors.a: Unknown"),
         (
             vec![list, ("post.processors.a.type", "com.example.Mine"), to],
-            "post.processors.a: Class com.example.Mine could not be found.; there is io.debezium.Answer",
+            "post.processors.a: Class com.example.Mine could not be found.; there is io.debezium.Answering",
         ),
         (vec![("post.processors", "a,a"), class, to], "post.processors: a name comes twice"),
         (vec![class, to], "Unknown configuration"),
