@@ -1,5 +1,6 @@
 //! SQL sessions whose text formats do not depend on anybody's settings.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage, Statement};
 
 use crate::config::ConnectConfig;
 use crate::error::{ConnectError, NO_PASSWORD};
@@ -98,6 +99,7 @@ pub struct SqlClient {
     target: String,
     task: JoinHandle<()>,
     failure: Arc<Mutex<Option<tokio_postgres::Error>>>,
+    prepared: Mutex<HashMap<&'static str, Statement>>,
 }
 
 impl SqlClient {
@@ -122,6 +124,24 @@ impl SqlClient {
             None
         };
         ConnectError::from_sql(self.target.as_str(), failure.unwrap_or(error))
+    }
+
+    /// A statement that is prepared when it is asked for first, and stays prepared.
+    ///
+    /// # Errors
+    /// That of the server, for which the statement is wrong.
+    pub async fn prepare_once(
+        &self,
+        sql: &'static str,
+    ) -> Result<Statement, tokio_postgres::Error> {
+        let known = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known().get(sql).cloned();
+        if let Some(statement) = found {
+            return Ok(statement);
+        }
+        let statement = self.client.prepare(sql).await?;
+        known().insert(sql, statement.clone());
+        Ok(statement)
     }
 
     /// Asks the server to stop the statement that the session runs, over a connection of its own to the server that
@@ -237,7 +257,8 @@ async fn log_in(
             *report.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         }
     });
-    let mut client = SqlClient { client, server_version: 0, target, task, failure };
+    let prepared = Mutex::default();
+    let mut client = SqlClient { client, server_version: 0, target, task, failure, prepared };
     let answers = client.simple_query(pin).await.map_err(|error| client.error(error))?;
     let version = answers.iter().rev().find_map(|answer| match answer {
         SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),

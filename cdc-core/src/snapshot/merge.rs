@@ -498,6 +498,10 @@ impl<V: Visible> Merge<V> {
     pub fn read_began(&mut self, id: ReadId, began: Began<V>) {
         let next = self.next_read;
         for table in &mut self.tables {
+            if table.reading(id).is_some() {
+                // It may have the columns of a change that the stream has yet to come to.
+                table.see_key(&began.schema);
+            }
             let own = table.reading(id).is_some();
             table.unknown.shown(&began.visible);
             table.memory.shown(&began.visible, next);

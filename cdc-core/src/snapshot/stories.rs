@@ -256,3 +256,27 @@ fn a_table_without_a_key_cannot_be_given_up_half_way() {
     assert!(!story.merge.stop(&TableId::new("public", "log")));
     assert!(!story.merge.is_idle());
 }
+
+#[test]
+fn a_key_of_another_type_is_read_from_the_beginning() {
+    let mut story = Story::of_a_snapshot(MergeOptions::default());
+    let schema = Arc::clone(&story.schema);
+    let read = story.merge.next_read().unwrap();
+    story.begins(&read, &[]);
+    story.ends(&read, vec![row(&schema, 5, "five"), row(&schema, 20, "twenty")], false);
+    assert_eq!(story.merge.state().tables[0].left[0].after, Some(key(20)));
+
+    // As a text 100 is before 20. The stream names the column by its next change of the table, if there is one at all.
+    let read = story.merge.next_read().unwrap();
+    let builder = Schema::builder().table(table()).field(Field::required("id", DataType::TEXT));
+    let note = Field::optional("note", DataType::TEXT);
+    story.schema = builder.field(note).key(["id"]).build().unwrap();
+    story.begins(&read, &[]);
+    assert!(!story.merge.is_wanted(read.id));
+    assert_eq!(story.merge.state().tables[0].left, [KeyRange::all()]);
+    let read = story.merge.next_read().unwrap();
+    story.begins(&read, &[]);
+    let row = Row::new(Arc::clone(&story.schema), vec!["100".into(), Value::Null]).unwrap();
+    story.ends(&read, vec![row], true);
+    assert!(story.merge.is_idle());
+}

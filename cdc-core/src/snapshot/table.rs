@@ -1,5 +1,6 @@
 //! One table under snapshot: which of its keys the target may lack, what is remembered, and what is being read.
 
+use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::region::{KeyRange, Region};
 use super::state::TableState;
 use super::unknown::Unknown;
 use super::visible::Visible;
+use crate::data_type::DataType;
 use crate::error::Result;
 use crate::event::{Change, ChangeEvent, Operation, Payload};
 use crate::schema::{Schema, TableId};
@@ -41,6 +43,8 @@ pub(super) struct Table<V: Visible> {
     state: TableState,
     /// Its columns at this place of the stream, as far as they were named.
     schema: Option<Arc<Schema>>,
+    /// What the columns of its key are, as far as that was seen: the order of a text is not that of a number.
+    key_kinds: Option<Vec<Discriminant<DataType>>>,
     pub(super) unknown: Unknown<V>,
     pub(super) memory: Memory<V>,
     pub(super) reads: Vec<Reading<V>>,
@@ -53,6 +57,7 @@ impl<V: Visible> Table<V> {
             id: Arc::new(state.id()),
             state,
             schema: None,
+            key_kinds: None,
             unknown,
             memory: Memory::new(),
             reads: Vec::new(),
@@ -210,12 +215,24 @@ impl<V: Visible> Table<V> {
             self.start_over(vec![KeyRange::all()]);
             self.state.key = key;
         }
+        self.see_key(schema);
         if same == Some(false) {
             // What is remembered is of rows with other columns. Reads that began behind the change have its columns.
             self.forget();
             self.abort(|read| {
                 read.began.as_ref().is_none_or(|began| !same_columns(&began.schema, schema))
             });
+        }
+    }
+
+    /// A key whose columns have become something else sorts in another order: its ranges hold other rows than before, and all
+    /// are read again.
+    pub(super) fn see_key(&mut self, schema: &Schema) {
+        let fields = schema.key().iter().filter_map(|&at| schema.field(at));
+        let kinds: Vec<_> = fields.map(|field| discriminant(field.data_type())).collect();
+        let before = self.key_kinds.replace(kinds);
+        if before.is_some() && before != self.key_kinds && !self.state.left.is_empty() {
+            self.start_over(vec![KeyRange::all()]);
         }
     }
 

@@ -50,44 +50,40 @@ impl TableColumns {
     }
 }
 
+/// A table with its comment, its key, and the columns of the index that can stand for one.
+const TABLE: &str = "SELECT obj_description(c.oid, 'pg_class') AS comment, \
+            ARRAY(SELECT a.attname::text \
+                  FROM pg_index i, unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place), pg_attribute a \
+                  WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate \
+                    AND k.place <= i.indnkeyatts AND a.attrelid = c.oid AND a.attnum = k.attnum \
+                    AND CASE c.relreplident WHEN 'i' THEN i.indisreplident WHEN 'n' THEN false ELSE i.indisprimary END \
+                  ORDER BY k.place) AS key, \
+            ARRAY(SELECT a.attname::text \
+                  FROM (SELECT i.indkey, i.indnkeyatts FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid \
+                        WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL \
+                        ORDER BY i.indisprimary DESC, x.relname LIMIT 1) AS i, \
+                       unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place), pg_attribute a \
+                  WHERE k.place <= i.indnkeyatts AND a.attrelid = c.oid AND a.attnum = k.attnum ORDER BY k.place) AS unique_key \
+     FROM pg_class c WHERE c.oid = $1";
+
+/// The columns of a table.
+const COLUMNS: &str = "SELECT a.attname::text AS name, a.atttypid, a.atttypmod, format_type(a.atttypid, a.atttypmod) AS native, \
+            a.attnotnull, a.attgenerated::text <> '' AS generated, \
+            pg_get_expr(d.adbin, d.adrelid) AS expression, col_description(a.attrelid, a.attnum) AS comment \
+     FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+     WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
+
 /// Reads the columns of a table. `None` when there is no such table any more.
 pub(crate) async fn columns(
     client: &SqlClient,
     table: u32,
 ) -> Result<Option<TableColumns>, PostgresError> {
     const WHAT: &str = "reading the columns of a table";
-    let found = client
-        .query_opt(
-            "SELECT obj_description(c.oid, 'pg_class') AS comment, \
-                    ARRAY(SELECT a.attname::text \
-                          FROM pg_index i, unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place), pg_attribute a \
-                          WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate \
-                            AND k.place <= i.indnkeyatts AND a.attrelid = c.oid AND a.attnum = k.attnum \
-                            AND CASE c.relreplident WHEN 'i' THEN i.indisreplident WHEN 'n' THEN false ELSE i.indisprimary END \
-                          ORDER BY k.place) AS key, \
-                    ARRAY(SELECT a.attname::text \
-                          FROM (SELECT i.indkey, i.indnkeyatts FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid \
-                                WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL \
-                                ORDER BY i.indisprimary DESC, x.relname LIMIT 1) AS i, \
-                               unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place), pg_attribute a \
-                          WHERE k.place <= i.indnkeyatts AND a.attrelid = c.oid AND a.attnum = k.attnum ORDER BY k.place) AS unique_key \
-             FROM pg_class c WHERE c.oid = $1",
-            &[&table],
-        )
-        .await
-        .map_err(failed(client, WHAT))?;
+    let statement = client.prepare_once(TABLE).await.map_err(failed(client, WHAT))?;
+    let found = client.query_opt(&statement, &[&table]).await.map_err(failed(client, WHAT))?;
     let Some(found) = found else { return Ok(None) };
-    let rows = client
-        .query(
-            "SELECT a.attname::text AS name, a.atttypid, a.atttypmod, format_type(a.atttypid, a.atttypmod) AS native, \
-                    a.attnotnull, a.attgenerated::text <> '' AS generated, \
-                    pg_get_expr(d.adbin, d.adrelid) AS expression, col_description(a.attrelid, a.attnum) AS comment \
-             FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
-             WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
-            &[&table],
-        )
-        .await
-        .map_err(failed(client, WHAT))?;
+    let statement = client.prepare_once(COLUMNS).await.map_err(failed(client, WHAT))?;
+    let rows = client.query(&statement, &[&table]).await.map_err(failed(client, WHAT))?;
     let columns = rows
         .iter()
         .map(|row| {

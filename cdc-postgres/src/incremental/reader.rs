@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::plan::TableReadPlan;
 use super::readers::{Answer, Credit};
 use super::select::{self, Limit, named};
+use super::visible::PgVisible;
 use crate::catalog::server::before_page_header;
 use crate::catalog::types::TypeCatalog;
 use crate::catalog::{self, failed, get, millis};
@@ -19,7 +20,7 @@ use crate::error::{LOCK_NOT_AVAILABLE, PostgresError};
 use crate::lsn::Lsn;
 use crate::options::Options;
 use crate::snapshot::{
-    PublishedColumns, TableRows, published_columns, rewritten, row_of_line, visible_set,
+    PublishedColumns, TableRows, begin_with, published_columns, rewritten, row_of_line,
 };
 
 /// So many bytes of values are given together.
@@ -117,9 +118,8 @@ impl Reader {
         out: &mpsc::Sender<Answer>,
         credit: &Credit,
     ) -> Result<(), PostgresError> {
-        self.begin(read, plan).await?;
+        let (visible, horizon) = self.begin(read, plan).await?;
         let begin = Instant::now();
-        let (visible, horizon) = visible_set(&self.client).await?;
         let horizon = match &self.exported {
             // The snapshot is no older than the lock, so that its catalog is the present one.
             None => before_page_header(horizon, self.segment_size),
@@ -170,8 +170,12 @@ impl Reader {
         give(out, Answer::Ended(read.id, at_end, begin.elapsed())).await
     }
 
-    /// Opens the transaction and locks the table, before anything takes a snapshot.
-    async fn begin(&self, read: &Read, plan: &TableReadPlan) -> Result<(), PostgresError> {
+    /// Opens the transaction and locks the table, before anything takes a snapshot; then takes it, and asks where the log ends.
+    async fn begin(
+        &self,
+        read: &Read,
+        plan: &TableReadPlan,
+    ) -> Result<(PgVisible, Lsn), PostgresError> {
         let timeout = self.options.settings.snapshot_lock_timeout.unwrap_or(LOCK_TIMEOUT);
         // Chunks in the order of the key are had from its index: anything else would go through the whole range for each.
         let plans = match read.region {
@@ -187,16 +191,16 @@ impl Reader {
         let statements = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {import}\
              SET LOCAL row_security = off; SET LOCAL statement_timeout = 0; {plans}\
-             SET LOCAL lock_timeout = {}; LOCK TABLE {} IN ACCESS SHARE MODE",
+             SET LOCAL lock_timeout = {}; LOCK TABLE {} IN ACCESS SHARE MODE; ",
             millis(timeout),
             select::table(plan)
         );
         let what = format!("locking {} to read it", read.table);
         let mut told = false;
         loop {
-            let error = match self.client.batch_execute(&statements).await {
-                Ok(()) => return Ok(()),
-                Err(error) => failed(&self.client, &what)(error),
+            let error = match begin_with(&self.client, &statements, &what).await {
+                Ok(begun) => return Ok(begun),
+                Err(error) => error,
             };
             if error.sqlstate() != Some(LOCK_NOT_AVAILABLE) {
                 return Err(error);

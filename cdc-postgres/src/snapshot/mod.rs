@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use cdc_core::{Schema, TableId};
 use cdc_pgconn::SqlClient;
+use cdc_pgconn::tokio_postgres::SimpleQueryMessage;
 
 pub(crate) use copy::{TableRows, row_of_line};
 pub(crate) use exported::ExportedSnapshot;
@@ -132,19 +133,29 @@ async fn lock(
 
 /// The set of transactions that the snapshot shows, and the position behind the last of them.
 pub(crate) async fn visible_set(client: &SqlClient) -> Result<(Visible, Lsn), PostgresError> {
-    let row = client
-        .query_one(
-            &format!(
-                "SELECT {}::text AS visible, pg_current_wal_insert_lsn()::text AS lsn",
-                current_snapshot(client)
-            ),
-            &[],
-        )
-        .await
-        .map_err(failed(client, "reading the snapshot"))?;
-    let lsn: String = get(client, &row, "lsn")?;
-    let lsn = catalog::server::parse_lsn(client, &lsn)?;
-    Ok((parse_visible(client, &get::<String>(client, &row, "visible")?)?, lsn))
+    begin_with(client, "", "reading the snapshot").await
+}
+
+/// Runs statements that take no snapshot, and then asks for that set, all at once.
+pub(crate) async fn begin_with(
+    client: &SqlClient,
+    statements: &str,
+    what: &str,
+) -> Result<(Visible, Lsn), PostgresError> {
+    let question = format!(
+        "{statements}SELECT {}::text AS visible, pg_current_wal_insert_lsn()::text AS lsn",
+        current_snapshot(client)
+    );
+    let answers = client.simple_query(&question).await.map_err(failed(client, what))?;
+    let row = answers.iter().find_map(|answer| match answer {
+        SimpleQueryMessage::Row(row) => Some((row.get("visible")?, row.get("lsn")?)),
+        _ => None,
+    });
+    let Some((visible, lsn)) = row else {
+        let reason = "no row of the snapshot";
+        return Err(cdc_pgconn::ConnectError::protocol(client.target(), reason).into());
+    };
+    Ok((parse_visible(client, visible)?, catalog::server::parse_lsn(client, lsn)?))
 }
 
 /// The function that tells which transactions the snapshot of a statement shows.
