@@ -371,7 +371,7 @@ impl Source {
         self.copy.target.of("public.account", Operation::Read)
     }
 
-    async fn is_equal_when_nobody_waits(mut self, waiting: tokio::task::JoinHandle<()>) {
+    async fn ends_equal_when_nobody_waits(mut self, waiting: tokio::task::JoinHandle<()>) {
         self.wait_for_standbys("").await;
         waiting.await.unwrap();
         self.copy.until_read().await.unwrap();
@@ -408,7 +408,7 @@ async fn while_a_commit_waits_for_a_standby_chunks_go_on_and_show_nothing_older(
     source.copy.ask(account());
     source.copy.until(|copy| !copy.left().is_empty()).await.unwrap();
     assert_eq!(source.rows_for_a_second().await, 2);
-    source.is_equal_when_nobody_waits(waiting).await;
+    source.ends_equal_when_nobody_waits(waiting).await;
 }
 
 #[tokio::test]
@@ -433,7 +433,7 @@ async fn killed_while_a_commit_waits_the_source_reads_nothing_older() {
     source.copy.until(|copy| !copy.left().is_empty()).await.unwrap();
     source.kill(SnapshotMode::NoData).await;
     assert_eq!(source.rows_for_a_second().await, 2, "the stream never brings the change again");
-    source.is_equal_when_nobody_waits(waiting).await;
+    source.ends_equal_when_nobody_waits(waiting).await;
 }
 
 #[tokio::test]
@@ -456,7 +456,7 @@ async fn a_commit_that_begins_to_wait_during_a_snapshot_does_not_hold_it_up() {
     source.copy.until_read().await.unwrap();
     assert!(!waiting.is_finished(), "all was read meanwhile");
     assert_eq!(source.copy.target.contents()["public.account"].len(), 39_003);
-    source.is_equal_when_nobody_waits(waiting).await;
+    source.ends_equal_when_nobody_waits(waiting).await;
 }
 
 #[tokio::test]
@@ -472,5 +472,5 @@ async fn of_a_slot_made_while_a_commit_waits_nothing_older_is_read_after_a_kill(
     source.copy.until(|copy| !copy.left().is_empty()).await.unwrap();
     source.kill(SnapshotMode::Initial).await;
     source.rows_for_a_second().await;
-    source.is_equal_when_nobody_waits(waiting).await;
+    source.ends_equal_when_nobody_waits(waiting).await;
 }

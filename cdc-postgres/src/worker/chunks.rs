@@ -28,6 +28,30 @@ impl Worker {
         state: &mut Following,
         stream: &LogStream,
     ) -> Result<(), PostgresError> {
+        self.ask(state).await?;
+        self.give_rows(state).await?;
+        if state.merging.is_dirty() && state.is_empty() {
+            self.flush(state).await?;
+        }
+        let now = Instant::now();
+        if state.merging.waits_for_log(state.decoder.position().point().lsn)
+            && state.asked_at.is_none_or(|at| at + ASK_INTERVAL <= now)
+        {
+            state.asked_at = Some(now);
+            stream.ask_for_position();
+        }
+        if state.reported_at.is_none_or(|at| at + REPORT_INTERVAL <= now) {
+            state.reported_at = Some(now);
+            state.merging.report();
+            if state.next_look() <= now {
+                self.look(state).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands on what the merge asks for.
+    async fn ask(&mut self, state: &mut Following) -> Result<(), PostgresError> {
         while let Some(read) = state.merging.drive() {
             // A table that somebody else asked for: an offset, or a change that lacks columns.
             let condition = state.merging.condition(&read.table);
@@ -45,24 +69,6 @@ impl Worker {
                     state.merging.give_up(&read);
                 }
                 Err(error) => return Err(error),
-            }
-        }
-        self.give_rows(state).await?;
-        if state.merging.is_dirty() && state.is_empty() {
-            self.flush(state).await?;
-        }
-        let now = Instant::now();
-        if state.merging.waits_for_log(state.decoder.position().point().lsn)
-            && state.asked_at.is_none_or(|at| at + ASK_INTERVAL <= now)
-        {
-            state.asked_at = Some(now);
-            stream.ask_for_position();
-        }
-        if state.reported_at.is_none_or(|at| at + REPORT_INTERVAL <= now) {
-            state.reported_at = Some(now);
-            state.merging.report();
-            if state.next_look() <= now {
-                self.look(state).await?;
             }
         }
         Ok(())
@@ -117,6 +123,8 @@ impl Worker {
             None => {}
             Some(failed) => self.read_failed(state, failed)?,
         }
+        // The next chunk is read while this one is sent.
+        self.ask(state).await?;
         self.give_rows(state).await
     }
 

@@ -147,13 +147,7 @@ impl Worker {
 
     /// Goes on until the next answer is taken; false where the snapshot cannot be used any more.
     async fn copy_on(&mut self, copy: &mut Copying) -> Result<bool, PostgresError> {
-        while let Some(read) = copy.merging.drive() {
-            // Its plan was given up with a read that failed.
-            match copy.plans.iter().find(|(plan, _)| plan.table == *read.table) {
-                Some((_, plan)) => copy.merging.read(read, Arc::new(plan.clone())),
-                None => copy.merging.forget(&read.table),
-            }
-        }
+        copy.ask();
         let wake = copy.merging.wake_at();
         let answer = tokio::select! {
             answer = copy.merging.next_answer() => answer,
@@ -184,6 +178,8 @@ impl Worker {
                 error => return Err(error),
             }
         }
+        // The next chunk is read while this one is sent.
+        copy.ask();
         self.take_rows(copy).await?;
         copy.merging.report();
         Ok(true)
@@ -233,6 +229,17 @@ const NO_SNAPSHOT: &str = "22023";
 const UNDEFINED_OBJECT: &str = "42704";
 
 impl Copying {
+    /// Hands on what the merge asks for.
+    fn ask(&mut self) {
+        while let Some(read) = self.merging.drive() {
+            // Its plan was given up with a read that failed.
+            match self.plans.iter().find(|(plan, _)| plan.table == *read.table) {
+                Some((_, plan)) => self.merging.read(read, Arc::new(plan.clone())),
+                None => self.merging.forget(&read.table),
+            }
+        }
+    }
+
     /// With the tables that are read later.
     fn all_chunks(&self, mut chunks: Chunks) -> Chunks {
         chunks.state.tables.extend(self.later.iter().cloned());

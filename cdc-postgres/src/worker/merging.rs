@@ -357,11 +357,7 @@ impl Merging {
             let Some(read) = self.merge.next_read() else { break };
             match self.plans.get(&*read.table) {
                 Some(plan) => {
-                    let mut plan = Arc::clone(plan);
-                    if matches!(read.region, Region::Keys(_)) && plan.is_of_some_rows() {
-                        // They are read because a change was lacking, whoever asked for which rows.
-                        plan = Arc::new(plan.of_all_rows());
-                    }
+                    let plan = Arc::clone(plan);
                     self.ask_for(read, plan);
                 }
                 None => return Some(read),
@@ -377,7 +373,11 @@ impl Merging {
         self.ask_for(read, plan);
     }
 
-    fn ask_for(&mut self, read: Read, plan: Arc<TableReadPlan>) {
+    fn ask_for(&mut self, read: Read, mut plan: Arc<TableReadPlan>) {
+        if matches!(read.region, Region::Keys(_)) && plan.is_of_some_rows() {
+            // They are read because a change was lacking, whoever asked for which rows.
+            plan = Arc::new(plan.of_all_rows());
+        }
         let reading = Reading {
             table: Arc::clone(&read.table),
             is_whole: read.region == Region::Whole,
