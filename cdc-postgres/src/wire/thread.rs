@@ -20,11 +20,8 @@ impl Thread {
         let (alive, ended) = oneshot::channel();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
-        let wait = move || match runtime.block_on(ended) {
-            Ok(never) => match never {},
-            // The other end is gone, as it is to be.
-            Err(_) => {}
-        };
+        // Nothing is ever sent: it ends when the other end is gone.
+        let wait = move || runtime.block_on(ended).map_or_else(drop, |never| match never {});
         std::thread::Builder::new().name("cdc-postgres-log".to_owned()).spawn(wait)?;
         Ok(Thread { handle, _alive: alive })
     }

@@ -194,8 +194,7 @@ mod tests {
             .build()?;
         let moods = Array::new(vec![Value::text("ok"), Value::Null]);
         let row = Row::new(schema, vec![Value::Array(Arc::new(moods))])?;
-        let mut options = JsonOptions::default();
-        options.schemas_enable = false;
+        let options = JsonOptions { schemas_enable: false, ..JsonOptions::default() };
         let mut out = Vec::new();
         JsonConverter::new(options, profile)?.encode(&Payload::row(row), &mut out)?;
         Ok(String::from_utf8(out).unwrap())
