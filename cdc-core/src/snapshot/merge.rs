@@ -587,12 +587,11 @@ impl<V: Visible> Merge<V> {
     pub fn take(&mut self, limits: &BatchLimits, stamp: &Stamp, out: &mut Vec<ChangeEvent>) {
         let mut bytes: usize = out.iter().map(ChangeEvent::size).sum();
         while out.len() < limits.max_events && bytes < limits.max_bytes {
-            match self.outbox.pop(stamp, self.sent) {
+            match self.outbox.pop(stamp, self.sent, out) {
                 None => break,
-                Some(Taken::Event(event)) => {
+                Some(Taken::Event) => {
                     self.sent += 1;
-                    bytes += event.size();
-                    out.push(*event);
+                    bytes += out.last().map_or(0, ChangeEvent::size);
                 }
                 Some(Taken::Done(table, read, lost)) => {
                     if let Some(table) = self.find(&table) {

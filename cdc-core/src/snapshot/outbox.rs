@@ -33,10 +33,11 @@ pub(super) enum Item {
     Done(Arc<TableId>, ReadId, Vec<Key>),
 }
 
-/// What is taken out next.
+/// What was taken out.
 #[derive(Debug)]
 pub(super) enum Taken {
-    Event(Box<ChangeEvent>),
+    /// It is the last of what was given to be filled.
+    Event,
     Done(Arc<TableId>, ReadId, Vec<Key>),
 }
 
@@ -69,8 +70,13 @@ impl Outbox {
         self.items.push_back(item);
     }
 
-    /// The next event, numbered, or the end of a read.
-    pub(super) fn pop(&mut self, stamp: &Stamp, number: u64) -> Option<Taken> {
+    /// The next event, numbered, which is put behind others, or the end of a read.
+    pub(super) fn pop(
+        &mut self,
+        stamp: &Stamp,
+        number: u64,
+        out: &mut Vec<ChangeEvent>,
+    ) -> Option<Taken> {
         let mark = self.mark;
         let origin = |table: &Arc<TableId>| Origin {
             transaction: Arc::clone(&stamp.transaction),
@@ -83,20 +89,26 @@ impl Outbox {
             place: 0,
         };
         loop {
-            let event = match self.items.front_mut()? {
-                Item::Rows(table, destination, rows, _) => rows.next().map(|row| {
-                    ChangeEvent::change(destination.clone(), Change::read(row), origin(table))
-                }),
-                Item::Held(events) => events.next().map(|event| renumbered(event, number)),
-                Item::Table(..) | Item::Done(..) => None,
-            };
-            if let Some(event) = event {
-                return Some(Taken::Event(Box::new(event)));
+            match self.items.front_mut()? {
+                Item::Rows(table, destination, rows, _) => {
+                    if let Some(row) = rows.next() {
+                        let (to, read) = (destination.clone(), Change::read(row));
+                        out.push(ChangeEvent::change(to, read, origin(table)));
+                        return Some(Taken::Event);
+                    }
+                }
+                Item::Held(events) => {
+                    if let Some(event) = events.next() {
+                        out.push(renumbered(event, number));
+                        return Some(Taken::Event);
+                    }
+                }
+                Item::Table(..) | Item::Done(..) => {}
             }
             match self.items.pop_front()? {
                 Item::Table(table, destination, change) => {
-                    let event = ChangeEvent::change(destination, change, origin(&table));
-                    return Some(Taken::Event(Box::new(event)));
+                    out.push(ChangeEvent::change(destination, change, origin(&table)));
+                    return Some(Taken::Event);
                 }
                 Item::Done(table, read, lost) => return Some(Taken::Done(table, read, lost)),
                 Item::Rows(.., bytes) => self.bytes = self.bytes.saturating_sub(bytes),
