@@ -306,7 +306,9 @@ async fn rows_with_null_in_a_unique_key_are_read_once_however_many_are_alike() {
         let mut read = numbers(&copy);
         read.sort_unstable();
         assert_eq!(read, (1..=80).collect::<Vec<i32>>(), "{unique}");
-        assert!(copy.regions.len() > 3, "{:?}", copy.regions);
+        // Rows that are alike can be kept together from PostgreSQL 13 on; before, the table is one chunk.
+        let parted = database.sql.server_version() >= 130_000;
+        assert_eq!(copy.regions.len() > 3, parted, "{:?}", copy.regions);
         database.run("DROP TABLE t").await;
     }
 }
