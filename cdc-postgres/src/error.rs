@@ -9,6 +9,10 @@ use crate::prerequisites::Prerequisite;
 
 /// The error code of a lock that was not had in time.
 pub(crate) const LOCK_NOT_AVAILABLE: &str = "55P03";
+/// The error code of a table that is not there.
+pub(crate) const UNDEFINED_TABLE: &str = "42P01";
+/// The error code of another thing that is not there.
+pub(crate) const UNDEFINED_OBJECT: &str = "42704";
 
 /// Why the source cannot start or go on.
 ///

@@ -3,6 +3,7 @@
 mod chunks;
 mod first_copy;
 mod follow;
+mod marks;
 mod merging;
 mod read;
 mod signals;

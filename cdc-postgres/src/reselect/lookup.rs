@@ -14,7 +14,7 @@ use super::lacking::Lacking;
 use super::statement::{Question, described, fits};
 use crate::catalog::types::TypeCatalog;
 use crate::catalog::{columns::columns, failed};
-use crate::error::PostgresError;
+use crate::error::{PostgresError, UNDEFINED_OBJECT, UNDEFINED_TABLE};
 use crate::snapshot::{Visible, current_snapshot, parse_visible};
 use crate::types::{Kind, parse, resolve};
 
@@ -318,10 +318,8 @@ fn reason(column: &Result<Kind, String>) -> String {
 
 /// The statement is of a table that was dropped, renamed or altered since.
 fn is_about_the_table(error: &PostgresError) -> bool {
-    const UNDEFINED_TABLE: &str = "42P01";
     const UNDEFINED_COLUMN: &str = "42703";
     const UNDEFINED_FUNCTION: &str = "42883";
-    const UNDEFINED_OBJECT: &str = "42704";
     const INVALID_SCHEMA: &str = "3F000";
     matches!(
         error.sqlstate(),

@@ -22,7 +22,7 @@ use crate::catalog::columns::{self, NamedType, schema_of};
 use crate::catalog::publications::PublishedTable;
 use crate::catalog::types::TypeCatalog;
 use crate::catalog::{self, failed, get};
-use crate::error::PostgresError;
+use crate::error::{LOCK_NOT_AVAILABLE, PostgresError};
 use crate::lsn::Lsn;
 use crate::names::{quote, quote_table};
 use crate::options::Options;
@@ -123,7 +123,7 @@ async fn lock(
         .batch_execute(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", list.join(", ")))
         .await
         .map_err(|error| match failed(client, WHAT)(error) {
-            late if late.sqlstate() == Some("55P03") => {
+            late if late.sqlstate() == Some(LOCK_NOT_AVAILABLE) => {
                 let timeout = timeout.unwrap_or_default();
                 PostgresError::SnapshotLock { timeout, reason: late.to_string() }
             }

@@ -1,17 +1,17 @@
 //! Snapshots by chunks while the log is followed: requests, reads, and their rows on the way into batches.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use cdc_core::snapshot::{Stamp, TablePlan};
-use cdc_core::{Answer, Error, ErrorKind, Request, SnapshotOf, TableId, TransactionOrigin};
+use cdc_core::{Answer, Error, ErrorKind, Request, SnapshotOf, TableId};
 use tokio::time::Instant;
 
 use super::Worker;
 use super::follow::Following;
 use super::merging::FailedRead;
 use crate::catalog::publications::PublishedTable;
-use crate::error::PostgresError;
+use crate::error::{PostgresError, UNDEFINED_TABLE};
 use crate::incremental::plan::{self, TableReadPlan, plan};
 use crate::incremental::readers;
 use crate::stream::LogStream;
@@ -97,18 +97,7 @@ impl Worker {
     fn stamp(&self, state: &Following) -> Stamp {
         let position = state.decoder.position();
         let lsn = position.point().lsn.0;
-        Stamp {
-            transaction: Arc::new(TransactionOrigin {
-                connector: "postgresql",
-                database: self.held.survey.server.database.as_str().into(),
-                id: None,
-                commit_time_us: now_us(),
-                position: [lsn, position.copies],
-                previous_commit: None,
-                replicated_from: None,
-            }),
-            log_position: lsn,
-        }
+        Stamp { transaction: self.read_origin(None, [lsn, position.copies]), log_position: lsn }
     }
 
     /// Takes what a reader says.
@@ -134,7 +123,8 @@ impl Worker {
         FailedRead { table, error }: FailedRead,
     ) -> Result<(), PostgresError> {
         // A table that is gone is found out by the next plan.
-        let again = error.kind() == ErrorKind::Transient || error.sqlstate() == Some("42P01");
+        let again =
+            error.kind() == ErrorKind::Transient || error.sqlstate() == Some(UNDEFINED_TABLE);
         if again {
             tracing::warn!(%table, %error, "a chunk is read again");
             return Ok(());
@@ -266,9 +256,4 @@ impl Worker {
         }
         Ok(plans)
     }
-}
-
-fn now_us() -> Option<i64> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    i64::try_from(now.as_micros()).ok()
 }

@@ -11,10 +11,11 @@ use cdc_core::{
 };
 
 use super::Worker;
+use super::marks::Marks;
 use super::merging::{FailedRead, Merging};
 use crate::batch::BatchBuilder;
 use crate::catalog::publications::PublishedTable;
-use crate::error::PostgresError;
+use crate::error::{PostgresError, UNDEFINED_OBJECT, UNDEFINED_TABLE};
 use crate::incremental::plan::{TableReadPlan, plan};
 use crate::position::{Chunks, Phase};
 use crate::snapshot::ExportedSnapshot;
@@ -23,7 +24,7 @@ use crate::snapshot::ExportedSnapshot;
 struct Copying {
     merging: Merging,
     stamp: Stamp,
-    marks: Marks,
+    marking: Marking,
     batch: BatchBuilder,
     /// What an offset says that does not hold the row that waits.
     before: Chunks,
@@ -71,7 +72,7 @@ impl Worker {
             before: merging.chunks(),
             merging,
             stamp: Stamp { transaction: origin, log_position: start.0 },
-            marks: Marks::new(connections == 1),
+            marking: Marking::new(connections == 1),
             batch: BatchBuilder::new(self.read_limits()),
             later: Vec::new(),
             plans,
@@ -83,7 +84,7 @@ impl Worker {
             let left = u64::try_from(left).unwrap_or(u64::MAX);
             progress.set_snapshot_tables(total.saturating_sub(left), total);
         }
-        if let Some(last) = copy.marks.last(copy.merging.is_idle() && copy.later.is_empty()) {
+        if let Some(last) = copy.marking.last(copy.merging.is_idle() && copy.later.is_empty()) {
             copy.batch.push(last);
         }
         self.position.phase = Phase::Streaming;
@@ -202,7 +203,7 @@ impl Worker {
                     continue;
                 }
                 number = event.origin().index;
-                if let Some(event) = copy.marks.next(event) {
+                if let Some(event) = copy.marking.next(event) {
                     copy.batch.push(event);
                 }
             }
@@ -223,10 +224,8 @@ impl Worker {
     }
 }
 
-/// The error codes of a table that is not there, and of a snapshot that cannot be imported.
-const UNDEFINED_TABLE: &str = "42P01";
+/// The error code of a snapshot that cannot be imported, beside that of one that is not there.
 const NO_SNAPSHOT: &str = "22023";
-const UNDEFINED_OBJECT: &str = "42704";
 
 impl Copying {
     /// Hands on what the merge asks for.
@@ -248,17 +247,15 @@ impl Copying {
 }
 
 /// Marks each row by its place: it holds one row back to know the last.
-struct Marks {
-    /// Rows come in the order of the tables.
-    in_order: bool,
+struct Marking {
+    marks: Marks,
     waiting: Option<ChangeEvent>,
     first_in_table: bool,
-    any: bool,
 }
 
-impl Marks {
+impl Marking {
     fn new(in_order: bool) -> Self {
-        Marks { in_order, waiting: None, first_in_table: false, any: false }
+        Marking { marks: Marks::new(in_order), waiting: None, first_in_table: false }
     }
 
     /// Takes a row and gives the one before it.
@@ -289,14 +286,10 @@ impl Marks {
         last_in_table: bool,
         last: bool,
     ) -> ChangeEvent {
-        let first = !std::mem::replace(&mut self.any, true);
-        let mark = match () {
-            () if last => SnapshotMark::Last,
-            () if first => SnapshotMark::First,
-            () if last_in_table && self.in_order => SnapshotMark::LastInTable,
-            () if first_in_table && self.in_order => SnapshotMark::FirstInTable,
-            () => return event,
-        };
+        let mark = self.marks.next(first_in_table, last_in_table, last);
+        if mark == event.origin().snapshot {
+            return event;
+        }
         let origin = Origin { snapshot: mark, ..event.origin().clone() };
         ChangeEvent::new(event.destination, event.key, event.value, origin)
     }

@@ -10,6 +10,7 @@ use cdc_core::{
 };
 
 use super::Worker;
+use super::marks::Marks;
 use crate::batch::BatchBuilder;
 use crate::error::PostgresError;
 use crate::snapshot::{SnapshotReader, SnapshotTable};
@@ -87,16 +88,25 @@ impl Worker {
         reader.close().await
     }
 
-    /// Where the rows of a copy come from.
+    /// Where the rows of a copy come from. As in Debezium a copy has an id that no transaction it shows has.
     pub(super) fn copy_origin(&self, next_xid: u32) -> Arc<TransactionOrigin> {
+        let position = [self.position.point().lsn.0, self.position.copies + 1];
+        self.read_origin(Some(TransactionId::Xid(next_xid)), position)
+    }
+
+    /// Where rows come from that were read now, and stand at a position.
+    pub(super) fn read_origin(
+        &self,
+        id: Option<TransactionId>,
+        position: [u64; 2],
+    ) -> Arc<TransactionOrigin> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok();
         Arc::new(TransactionOrigin {
             connector: "postgresql",
             database: self.held.survey.server.database.as_str().into(),
-            // As in Debezium a copy has an id that no transaction it shows has.
-            id: Some(TransactionId::Xid(next_xid)),
+            id,
             commit_time_us: now.and_then(|now| i64::try_from(now.as_micros()).ok()),
-            position: [self.position.point().lsn.0, self.position.copies + 1],
+            position,
             previous_commit: None,
             replicated_from: None,
         })
@@ -137,7 +147,7 @@ struct SnapshotEvents<'a> {
     transaction: Arc<TransactionOrigin>,
     waiting: Option<Waiting>,
     index: u64,
-    any: bool,
+    marks: Marks,
 }
 
 impl<'a> SnapshotEvents<'a> {
@@ -149,7 +159,7 @@ impl<'a> SnapshotEvents<'a> {
             transaction: worker.copy_origin(reader.next_xid),
             waiting: None,
             index: worker.position.chunks.state.sent,
-            any: false,
+            marks: Marks::new(true),
         }
     }
 
@@ -189,18 +199,7 @@ impl<'a> SnapshotEvents<'a> {
         last_in_table: bool,
         last: bool,
     ) -> Option<(ChangeEvent, usize)> {
-        let mark = if last {
-            SnapshotMark::Last
-        } else if !self.any {
-            SnapshotMark::First
-        } else if last_in_table {
-            SnapshotMark::LastInTable
-        } else if row.first_in_table {
-            SnapshotMark::FirstInTable
-        } else {
-            SnapshotMark::Row
-        };
-        self.any = true;
+        let mark = self.marks.next(row.first_in_table, last_in_table, last);
         let table = self.tables.get(row.table)?;
         let destination = self.destinations.get(row.table)?.clone();
         let event =
