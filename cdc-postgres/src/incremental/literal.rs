@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use cdc_core::Value;
 use cdc_core::value::calendar::date_of_day;
 use cdc_core::value::{Array, Date, Timestamp};
+use cdc_core::{Value, ValueRef};
 
 /// A value as a quoted literal of a type; `None` for kinds of values that no column has.
 ///
@@ -12,38 +12,44 @@ use cdc_core::value::{Array, Date, Timestamp};
 pub(super) fn literal(value: &Value, of_type: &str) -> Option<String> {
     Some(match value {
         Value::Null => format!("NULL::{of_type}"),
-        value => format!("'{}'::{of_type}", text(value)?.replace('\'', "''")),
+        value => format!("'{}'::{of_type}", text(&value.as_ref())?.replace('\'', "''")),
     })
 }
 
-fn text(value: &Value) -> Option<String> {
+/// The text of a value that PostgreSQL reads as the same value; `None` for NULL and for kinds of values that no column has.
+pub(crate) fn text(value: &ValueRef<'_>) -> Option<String> {
     Some(match value {
-        Value::Bool(true) => "t".to_owned(),
-        Value::Bool(false) => "f".to_owned(),
-        Value::Int64(v) => v.to_string(),
-        Value::UInt64(v) => v.to_string(),
-        Value::Float64(v) if v.is_nan() => "NaN".to_owned(),
-        Value::Float64(v) if v.is_infinite() => {
-            if *v > 0.0 { "Infinity" } else { "-Infinity" }.to_owned()
-        }
+        ValueRef::Bool(true) => "t".to_owned(),
+        ValueRef::Bool(false) => "f".to_owned(),
+        ValueRef::Int8(v) => v.to_string(),
+        ValueRef::Int16(v) => v.to_string(),
+        ValueRef::Int32(v) => v.to_string(),
+        ValueRef::Int64(v) => v.to_string(),
+        ValueRef::UInt8(v) => v.to_string(),
+        ValueRef::UInt16(v) => v.to_string(),
+        ValueRef::UInt32(v) => v.to_string(),
+        ValueRef::UInt64(v) => v.to_string(),
+        ValueRef::Float32(v) if !v.is_finite() => not_finite((*v).into()).to_owned(),
+        ValueRef::Float64(v) if !v.is_finite() => not_finite(*v).to_owned(),
         // The shortest text that is exact; with an exponent, because some have 300 digits.
-        Value::Float64(v) => format!("{v:e}"),
-        Value::Decimal(v) => v.to_string(),
-        Value::Text(v) => v.as_str().to_owned(),
-        Value::Bytes(v) => v.iter().fold("\\x".to_owned(), |mut text, byte| {
+        ValueRef::Float32(v) => format!("{v:e}"),
+        ValueRef::Float64(v) => format!("{v:e}"),
+        ValueRef::Decimal(v) => v.to_string(),
+        ValueRef::Text(v) => (*v).to_owned(),
+        ValueRef::Bytes(v) => v.iter().fold("\\x".to_owned(), |mut text, byte| {
             // Writing to a string cannot fail.
             let _ = write!(text, "{byte:02x}");
             text
         }),
-        Value::Uuid(v) => v.to_string(),
-        Value::Date(Date::Days(days)) => {
+        ValueRef::Uuid(v) => v.to_string(),
+        ValueRef::Date(Date::Days(days)) => {
             let (date, era) = day(i64::from(*days));
             format!("{date}{era}")
         }
-        Value::Date(infinity) => infinity.to_string(),
-        Value::Time(v) => v.to_string(),
-        Value::TimeTz(v) => v.to_string(),
-        Value::Timestamp(Timestamp::At { value, unit }) => {
+        ValueRef::Date(infinity) => infinity.to_string(),
+        ValueRef::Time(v) => v.to_string(),
+        ValueRef::TimeTz(v) => v.to_string(),
+        ValueRef::Timestamp(Timestamp::At { value, unit }) => {
             const SECONDS_A_DAY: i64 = 86_400;
             let (seconds, nanos) = unit.split(*value);
             let (date, era) = day(seconds.div_euclid(SECONDS_A_DAY));
@@ -51,12 +57,20 @@ fn text(value: &Value) -> Option<String> {
             let (hour, minute, second) = (clock / 3_600, clock / 60 % 60, clock % 60);
             format!("{date} {hour:02}:{minute:02}:{second:02}.{nanos:09}{era}")
         }
-        Value::Timestamp(infinity) => infinity.to_string(),
-        Value::Interval(v) => v.to_string(),
-        Value::Bits(v) => v.to_string(),
-        Value::Array(v) => array(v)?,
+        ValueRef::Timestamp(infinity) => infinity.to_string(),
+        ValueRef::Interval(v) => v.to_string(),
+        ValueRef::Bits(v) => v.to_string(),
+        ValueRef::Array(v) => array(v)?,
         _ => return None,
     })
+}
+
+fn not_finite(v: f64) -> &'static str {
+    match v {
+        v if v.is_nan() => "NaN",
+        v if v > 0.0 => "Infinity",
+        _ => "-Infinity",
+    }
 }
 
 /// A day as `YYYY-MM-DD`, and its era: the year before 1 is 1 BC.
@@ -91,7 +105,7 @@ fn elements(array: &Array) -> Option<String> {
             Value::Null => "NULL".to_owned(),
             Value::Array(below) => elements(below)?,
             value => {
-                let text = text(value)?.replace('\\', "\\\\").replace('"', "\\\"");
+                let text = text(&value.as_ref())?.replace('\\', "\\\\").replace('"', "\\\"");
                 format!("\"{text}\"")
             }
         });
@@ -118,25 +132,30 @@ mod tests {
 
     #[test]
     fn years_before_christ_and_after_9999_are_as_postgres_writes_them() {
-        let of = |days| text(&Value::Date(Date::Days(days))).unwrap();
+        let of = |days| text(&Value::Date(Date::Days(days)).as_ref()).unwrap();
         assert_eq!(of(-719_163), "0001-12-31 BC");
         assert_eq!(of(2_932_897), "10000-01-01");
-        let at = |value| text(&Value::Timestamp(Timestamp::At { value, unit: TimeUnit::Micro }));
+        let at = |value| {
+            text(&Value::Timestamp(Timestamp::At { value, unit: TimeUnit::Micro }).as_ref())
+        };
         assert_eq!(at(-1).unwrap(), "1969-12-31 23:59:59.999999000");
-        assert_eq!(text(&Value::Date(Date::NegInfinity)).unwrap(), "-infinity");
+        assert_eq!(text(&Value::Date(Date::NegInfinity).as_ref()).unwrap(), "-infinity");
     }
 
     #[test]
     fn every_kind_of_key_has_a_text() {
         let interval = Interval::Span { months: 1, days: -2, micros: 3 };
-        assert_eq!(text(&Value::Interval(interval)).unwrap(), "P1M-2DT0.000003S");
-        assert_eq!(text(&Value::Float64(1e300)).unwrap(), "1e300");
-        assert_eq!(text(&Value::Bytes(vec![0, 255].into())).unwrap(), "\\x00ff");
+        assert_eq!(text(&Value::Interval(interval).as_ref()).unwrap(), "P1M-2DT0.000003S");
+        assert_eq!(text(&Value::Float64(1e300).as_ref()).unwrap(), "1e300");
+        assert_eq!(text(&Value::Bytes(vec![0, 255].into()).as_ref()).unwrap(), "\\x00ff");
         let nested = Array {
             values: vec![Value::Array(Arc::new(Array::new(vec![Value::Int64(7)])))],
             lower_bound: 0,
         };
-        assert_eq!(text(&Value::Array(Arc::new(nested))).unwrap(), r#"[0:0][1:1]={{"7"}}"#);
-        assert_eq!(text(&Value::Map(Vec::new().into())), None);
+        assert_eq!(
+            text(&Value::Array(Arc::new(nested)).as_ref()).unwrap(),
+            r#"[0:0][1:1]={{"7"}}"#
+        );
+        assert_eq!(text(&Value::Map(Vec::new().into()).as_ref()), None);
     }
 }

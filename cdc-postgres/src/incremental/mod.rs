@@ -6,7 +6,7 @@
 
 mod barrier;
 mod bounds;
-mod literal;
+pub(crate) mod literal;
 pub(crate) mod plan;
 mod reader;
 pub(crate) mod readers;

@@ -1,54 +1,27 @@
 //! Values of a key as the text that PostgreSQL reads as the same value.
 
-use std::fmt::Write as _;
-
 use cdc_core::ValueRef;
 use cdc_core::value::{Date, Timestamp};
+
+use crate::incremental::literal::text;
 
 /// The first and the last day whose ISO text PostgreSQL reads: 0001-01-01 and 9999-12-31, in days since 1970.
 const DAYS: std::ops::RangeInclusive<i64> = -719_162..=2_932_896;
 
 /// The text of a value; `None` for what stands in no key (NULL, arrays) and for days far from now, whose texts differ.
 pub(super) fn key_text(value: &ValueRef<'_>) -> Option<String> {
-    Some(match value {
-        ValueRef::Bool(v) => v.to_string(),
-        ValueRef::Int8(v) => v.to_string(),
-        ValueRef::Int16(v) => v.to_string(),
-        ValueRef::Int32(v) => v.to_string(),
-        ValueRef::Int64(v) => v.to_string(),
-        ValueRef::UInt8(v) => v.to_string(),
-        ValueRef::UInt16(v) => v.to_string(),
-        ValueRef::UInt32(v) => v.to_string(),
-        ValueRef::UInt64(v) => v.to_string(),
-        ValueRef::Float32(v) => v.to_string(),
-        ValueRef::Float64(v) => v.to_string(),
-        ValueRef::Decimal(v) => v.to_string(),
-        ValueRef::Text(v) => (*v).to_owned(),
-        ValueRef::Bytes(v) => {
-            let mut text = String::with_capacity(2 + 2 * v.len());
-            text.push_str("\\x");
-            for byte in *v {
-                // Writing to a String cannot fail.
-                let _ = write!(text, "{byte:02x}");
-            }
-            text
-        }
-        ValueRef::Date(Date::Days(day)) if !DAYS.contains(&i64::from(*day)) => return None,
-        ValueRef::Date(v) => v.to_string(),
-        ValueRef::Time(v) => v.to_string(),
-        ValueRef::TimeTz(v) => v.to_string(),
+    match value {
+        ValueRef::Array(_) => None,
+        ValueRef::Date(Date::Days(day)) if !DAYS.contains(&i64::from(*day)) => None,
         ValueRef::Timestamp(Timestamp::At { value, unit })
             if !DAYS.contains(&unit.split(*value).0.div_euclid(86_400)) =>
         {
-            return None;
+            None
         }
         // The session's time zone is UTC, as that of an instant's text.
-        ValueRef::Timestamp(v) => v.to_string(),
-        ValueRef::Interval(v) => v.to_string(),
-        ValueRef::Uuid(v) => v.to_string(),
-        ValueRef::Bits(v) => v.to_string(),
-        _ => return None,
-    })
+        ValueRef::Timestamp(v) => Some(v.to_string()),
+        value => text(value),
+    }
 }
 
 #[cfg(test)]
