@@ -239,12 +239,13 @@ impl Shop {
         let destination = Destination::of_table(&self.table);
         self.merge.read_began(read.id, Began { visible, horizon, schema, destination });
         let rows: Vec<Row> = seen.iter().map(|(id, v)| self.row(*id, *v)).collect();
-        self.merge.read_rows(read.id, rows);
+        let bytes = rows.iter().map(Row::size).sum();
+        self.merge.read_rows(read.id, rows, bytes);
         self.merge.read_ended(read.id, true, Duration::from_millis(1)).unwrap();
         self.stream().await;
         let mut events = Vec::new();
         let stamp = Stamp { transaction: self.transaction(None), log_position: self.position };
-        self.merge.take(&BatchLimits::default(), &stamp, &mut events);
+        self.merge.take(&BatchLimits::default(), &stamp, |event, _| events.push(event));
         self.apply(events);
         Some(seen)
     }

@@ -77,12 +77,9 @@ impl Worker {
     /// Takes the rows that the merge has ready.
     pub(super) async fn give_rows(&mut self, state: &mut Following) -> Result<(), PostgresError> {
         while state.merging.has_events() {
-            let mut given = std::mem::take(&mut state.given);
-            state.merging.take(&state.batch.room(), &self.stamp(state), &mut given);
-            for event in given.drain(..) {
-                state.batch.push(event);
-            }
-            state.given = given;
+            let (room, stamp) = (state.batch.room(), self.stamp(state));
+            let Following { merging, batch, .. } = state;
+            merging.take(&room, &stamp, |event, size| batch.push_sized(event, size));
             if state.batch.is_full() {
                 self.flush(state).await?;
             }
