@@ -112,7 +112,12 @@ impl Chunks {
 
     /// With nothing to read; events are numbered on.
     pub(crate) fn of_nothing(&self) -> Chunks {
-        let state = SnapshotState { sent: self.state.sent, tables: Vec::new() };
+        Chunks::of_sent(self.state.sent)
+    }
+
+    /// With nothing to read, when so many events were given.
+    pub(crate) fn of_sent(sent: u64) -> Chunks {
+        let state = SnapshotState { sent, tables: Vec::new() };
         Chunks { state, ..Chunks::default() }
     }
 

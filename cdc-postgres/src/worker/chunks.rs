@@ -14,10 +14,13 @@ use crate::catalog::publications::PublishedTable;
 use crate::error::{PostgresError, UNDEFINED_TABLE};
 use crate::incremental::plan::{self, TableReadPlan, plan};
 use crate::incremental::readers;
+use crate::slot;
 use crate::stream::LogStream;
 
 /// How often the server is asked how far the log goes, while rows wait for it.
 pub(super) const ASK_INTERVAL: Duration = Duration::from_millis(10);
+/// How often it is told which transactions rows wait for.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the progress is told.
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -43,9 +46,21 @@ impl Worker {
         if state.reported_at.is_none_or(|at| at + REPORT_INTERVAL <= now) {
             state.reported_at = Some(now);
             state.merging.report();
+            self.tell_waiting(state, now).await?;
             if state.next_look() <= now {
                 self.look(state).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Says now and then which transactions the rows wait for.
+    async fn tell_waiting(&self, state: &mut Following, now: Instant) -> Result<(), PostgresError> {
+        if !state.merging.waits_for_transactions() {
+            state.waits_since = None;
+        } else if *state.waits_since.get_or_insert(now) + PATIENCE <= now {
+            state.waits_since = Some(now);
+            slot::warn_of_open_transactions(&self.held.sql, "rows that are to be read").await?;
         }
         Ok(())
     }
@@ -94,7 +109,7 @@ impl Worker {
     }
 
     /// Where rows are given that are merged into the stream.
-    fn stamp(&self, state: &Following) -> Stamp {
+    pub(super) fn stamp(&self, state: &Following) -> Stamp {
         let position = state.decoder.position();
         let lsn = position.point().lsn.0;
         Stamp { transaction: self.read_origin(None, [lsn, position.copies]), log_position: lsn }
@@ -253,6 +268,7 @@ impl Worker {
                 read.choose(&condition);
                 plan.condition = Some(condition);
             }
+            plan.newly_streamed = !self.were_streamed();
         }
         Ok(plans)
     }
