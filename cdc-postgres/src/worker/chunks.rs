@@ -91,14 +91,18 @@ impl Worker {
 
     /// Takes the rows that the merge has ready.
     pub(super) async fn give_rows(&mut self, state: &mut Following) -> Result<(), PostgresError> {
+        let most = self.options.settings.snapshot_fetch_size.unwrap_or(usize::MAX);
         while state.merging.has_events() {
             let mut given = std::mem::take(&mut state.given);
-            state.merging.take(&state.batch.room(), &self.stamp(state), &mut given);
+            let mut room = state.batch.room();
+            room.max_events = room.max_events.min(most);
+            state.merging.take(&room, &self.stamp(state), &mut given);
+            let is_enough = given.len() >= most;
             for event in given.drain(..) {
                 state.batch.push(event);
             }
             state.given = given;
-            if state.batch.is_full() {
+            if is_enough || state.batch.is_full() {
                 self.flush(state).await?;
             }
         }
