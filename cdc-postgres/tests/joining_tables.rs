@@ -237,3 +237,32 @@ async fn a_table_that_is_locked_joins_later_and_the_stream_goes_on() {
     copy.finish(&database).await;
     assert_eq!(given(&copy, "public.late"), 10);
 }
+
+#[tokio::test]
+async fn a_join_that_an_older_version_was_in_the_middle_of_ends_equal() {
+    let database = TestDatabase::create().await;
+    database
+        .run(
+            "CREATE TABLE old (id int PRIMARY KEY); CREATE TABLE late (id int PRIMARY KEY);
+             CREATE TABLE keyless (line int); INSERT INTO late SELECT generate_series(1, 9);
+             INSERT INTO keyless SELECT generate_series(1, 9)",
+        )
+        .await;
+    let mut copy = Copy::of(&database).await;
+    copy.source.close().await.unwrap();
+    // It had emptied and published them, and given some rows of a snapshot that it had to take anew.
+    let publication = database.slot();
+    database.run(&format!("ALTER PUBLICATION \"{publication}\" DROP TABLE late")).await;
+    database.run("DELETE FROM late WHERE id = 1; UPDATE late SET id = 10 WHERE id = 2").await;
+    database.run(&format!("ALTER PUBLICATION \"{publication}\" ADD TABLE ONLY late")).await;
+    database.run("UPDATE late SET id = 11 WHERE id = 3; INSERT INTO keyless VALUES (10)").await;
+    let mut keys = copy.target.offset.take().unwrap().as_map().clone();
+    let cdc = keys.get_mut("cdc").unwrap().as_object_mut().unwrap();
+    cdc.insert("joining".into(), serde_json::json!([["public", "late"], ["public", "keyless"]]));
+    cdc.insert("sent".into(), 20.into());
+    copy.target.offset = Some(cdc_core::Offset::new(keys));
+    copy.kill(database.source()).await;
+    copy.start().await.unwrap();
+    copy.finish(&database).await;
+    assert!(copy.target.of("public.old", Operation::Truncate).is_empty());
+}

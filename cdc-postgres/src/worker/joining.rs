@@ -95,7 +95,10 @@ impl Worker {
         }
         if again {
             let newly_streamed = !self.were_streamed();
-            self.copies.push(Copy { tables: None, emptied: false, newly_streamed });
+            // A table that comes into our own publications joins. What the others held, or which of their tables were wanted,
+            // is not known: a target may have rows of a time after which it missed changes.
+            let emptied = self.held.survey.plan.is_none();
+            self.copies.push(Copy { tables: None, emptied, newly_streamed });
         }
         // What is not published yet has a sink that does not know of it, perhaps.
         resumed.retain(|table| !new.contains(table));
