@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::data_type::ValueType;
-use crate::origin::Origin;
+use crate::origin::{Origin, SnapshotMark};
 use crate::row::Row;
 use crate::schema::{Schema, TableId};
 use crate::value::{Text, Value};
@@ -359,6 +359,11 @@ impl ChangeEvent {
     /// Where it came from.
     pub fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// Says what the event is in the order of a snapshot, for a source that learns it by the next row.
+    pub fn set_snapshot_mark(&mut self, mark: SnapshotMark) {
+        self.origin.snapshot = mark;
     }
 
     pub(crate) fn set_batch(&mut self, number: u64, place: u32) {

@@ -36,6 +36,24 @@ impl BatchBuilder {
         self.events.push(event);
     }
 
+    /// The events so far.
+    pub(crate) fn events(&self) -> &[ChangeEvent] {
+        &self.events
+    }
+
+    /// The events so far, to be marked.
+    pub(crate) fn events_mut(&mut self) -> &mut [ChangeEvent] {
+        &mut self.events
+    }
+
+    /// Takes out the events from one on.
+    pub(crate) fn split_off(&mut self, at: usize) -> Vec<ChangeEvent> {
+        let rest = self.events.split_off(at.min(self.events.len()));
+        let bytes: usize = rest.iter().map(ChangeEvent::size).sum();
+        self.bytes = self.bytes.saturating_sub(bytes);
+        rest
+    }
+
     /// The last event.
     pub(crate) fn last(&self) -> Option<&ChangeEvent> {
         self.events.last()

@@ -61,6 +61,49 @@ const INSERT_LSN: &str = "SELECT (pg_current_wal_insert_lsn() - '0/0')::text";
 const LOCKED: &str = "SELECT coalesce(string_agg(transactionid::text, ','), '') FROM pg_locks
     WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock'";
 
+const TO_999: &str = "UPDATE account SET v = 999 WHERE id = 1";
+
+/// Two accounts of 100 and 200 on a server of their own, where commits can be made to wait; none where it cannot tell what is
+/// visible.
+async fn two_accounts(amount: &str) -> Option<TestDatabase> {
+    let database = TestDatabase::on_own_server(Options::new()).await;
+    if database.lacks("pg_current_snapshot", 13) {
+        return None;
+    }
+    database
+        .run(&format!(
+            "CREATE TABLE account (id int PRIMARY KEY, {amount} NOT NULL);
+             INSERT INTO account VALUES (1, 100), (2, 200)"
+        ))
+        .await;
+    Some(database)
+}
+
+async fn wait_for_standbys(database: &TestDatabase, names: &str) {
+    database.run(&format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'")).await;
+    database.run("SELECT pg_reload_conf()").await;
+}
+
+/// An account gets another amount, and the commit waits until it is told otherwise.
+async fn commit_that_waits(
+    database: &TestDatabase,
+    statement: &'static str,
+) -> tokio::task::JoinHandle<()> {
+    wait_for_standbys(database, "nobody").await;
+    let writer = database.session().await;
+    writer.batch_execute("SET synchronous_commit = on").await.unwrap();
+    let task = tokio::spawn(async move { writer.batch_execute(statement).await.unwrap() });
+    let waiting = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    tokio::time::timeout(PATIENCE, async {
+        while text(&database.sql, waiting).await != "1" {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("a commit that waits");
+    task
+}
+
 async fn text(client: &SqlClient, query: &str) -> String {
     client.query_one(query, &[]).await.unwrap().get(0)
 }
@@ -88,16 +131,7 @@ struct Shop {
 impl Shop {
     /// Two accounts, and a log that begins behind them.
     async fn open() -> Option<Shop> {
-        let database = TestDatabase::on_own_server(Options::new()).await;
-        if database.lacks("pg_current_snapshot", 13) {
-            return None;
-        }
-        database
-            .run(
-                "CREATE TABLE account (id int PRIMARY KEY, v int NOT NULL);
-                 INSERT INTO account VALUES (1, 100), (2, 200)",
-            )
-            .await;
+        let database = two_accounts("v int").await?;
         database.run("SELECT pg_create_logical_replication_slot('s', 'test_decoding')").await;
         let table = TableId::new("public", "account");
         let schema = Schema::builder()
@@ -110,30 +144,6 @@ impl Shop {
         let merge = Merge::new(MergeOptions::default(), position, SnapshotState::default());
         let target = BTreeMap::new();
         Some(Shop { database, merge, position, target, schema, table })
-    }
-
-    async fn wait_for_standbys(&self, names: &str) {
-        self.database.run(&format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'")).await;
-        self.database.run("SELECT pg_reload_conf()").await;
-    }
-
-    /// Account 1 gets 999, and the commit waits until it is told otherwise.
-    async fn commit_that_waits(&self) -> tokio::task::JoinHandle<()> {
-        self.wait_for_standbys("nobody").await;
-        let writer = self.database.session().await;
-        writer.batch_execute("SET synchronous_commit = on").await.unwrap();
-        let task = tokio::spawn(async move {
-            writer.batch_execute("UPDATE account SET v = 999 WHERE id = 1").await.unwrap();
-        });
-        let waiting = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-        tokio::time::timeout(PATIENCE, async {
-            while text(&self.database.sql, waiting).await != "1" {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        })
-        .await
-        .expect("a commit that waits");
-        task
     }
 
     /// All that the log has now.
@@ -239,12 +249,13 @@ impl Shop {
         let destination = Destination::of_table(&self.table);
         self.merge.read_began(read.id, Began { visible, horizon, schema, destination });
         let rows: Vec<Row> = seen.iter().map(|(id, v)| self.row(*id, *v)).collect();
-        self.merge.read_rows(read.id, rows);
+        let bytes = rows.iter().map(Row::size).sum();
+        self.merge.read_rows(read.id, rows, bytes);
         self.merge.read_ended(read.id, true, Duration::from_millis(1)).unwrap();
         self.stream().await;
         let mut events = Vec::new();
         let stamp = Stamp { transaction: self.transaction(None), log_position: self.position };
-        self.merge.take(&BatchLimits::default(), &stamp, &mut events);
+        self.merge.take(&BatchLimits::default(), &stamp, |event, _| events.push(event));
         self.apply(events);
         Some(seen)
     }
@@ -262,7 +273,7 @@ async fn a_read_that_lags_behind_the_stream_takes_nothing_back() {
     assert!(shop.ask_for_the_barrier().await.is_empty(), "nobody writes");
     shop.observe().await;
 
-    let waiting = shop.commit_that_waits().await;
+    let waiting = commit_that_waits(&shop.database, TO_999).await;
     assert_eq!(shop.stream().await, 1, "the log has the commit that nobody sees");
     assert_eq!(shop.target, BTreeMap::from([(1, 999)]));
     let seen = shop.read().await.expect("a read");
@@ -270,7 +281,7 @@ async fn a_read_that_lags_behind_the_stream_takes_nothing_back() {
     assert_eq!(shop.target, accounts(999));
     assert!(shop.merge.is_idle() && !waiting.is_finished());
 
-    shop.wait_for_standbys("").await;
+    wait_for_standbys(&shop.database, "").await;
     waiting.await.unwrap();
 }
 
@@ -281,7 +292,7 @@ async fn after_a_kill_nothing_is_read_before_what_the_log_had_is_visible() {
     shop.merge.request([plan], FirstReads::Own);
     shop.ask_for_the_barrier().await;
     shop.observe().await;
-    let waiting = shop.commit_that_waits().await;
+    let waiting = commit_that_waits(&shop.database, TO_999).await;
     assert_eq!(shop.stream().await, 1);
 
     // Killed: the next run has the offset, and a stream that begins behind the commit.
@@ -296,7 +307,7 @@ async fn after_a_kill_nothing_is_read_before_what_the_log_had_is_visible() {
     assert_eq!(shop.stream().await, 0, "the stream never brings the change again");
     assert!(shop.read().await.is_none());
 
-    shop.wait_for_standbys("").await;
+    wait_for_standbys(&shop.database, "").await;
     waiting.await.unwrap();
     assert!(shop.merge.wants_visible());
     shop.observe().await;
@@ -313,40 +324,9 @@ struct Source {
 
 impl Source {
     async fn of_two_accounts(mode: SnapshotMode) -> Option<Source> {
-        let database = TestDatabase::on_own_server(Options::new()).await;
-        if database.lacks("pg_current_snapshot", 13) {
-            return None;
-        }
-        database
-            .run(
-                "CREATE TABLE account (id int PRIMARY KEY, version bigint NOT NULL);
-                 INSERT INTO account VALUES (1, 100), (2, 200)",
-            )
-            .await;
+        let database = two_accounts("version bigint").await?;
         let copy = Copy::new(database.source().snapshot(mode));
         Some(Source { database, copy })
-    }
-
-    async fn wait_for_standbys(&self, names: &str) {
-        self.database.run(&format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'")).await;
-        self.database.run("SELECT pg_reload_conf()").await;
-    }
-
-    /// An account gets a version, and the commit waits until it is told otherwise.
-    async fn commit_that_waits(&self, statement: &'static str) -> tokio::task::JoinHandle<()> {
-        self.wait_for_standbys("nobody").await;
-        let writer = self.database.session().await;
-        writer.batch_execute("SET synchronous_commit = on").await.unwrap();
-        let task = tokio::spawn(async move { writer.batch_execute(statement).await.unwrap() });
-        let waiting = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-        tokio::time::timeout(PATIENCE, async {
-            while text(&self.database.sql, waiting).await != "1" {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        })
-        .await
-        .expect("a commit that waits");
-        task
     }
 
     async fn kill(&mut self, mode: SnapshotMode) {
@@ -372,7 +352,7 @@ impl Source {
     }
 
     async fn ends_equal_when_nobody_waits(mut self, waiting: tokio::task::JoinHandle<()>) {
-        self.wait_for_standbys("").await;
+        wait_for_standbys(&self.database, "").await;
         waiting.await.unwrap();
         self.copy.until_read().await.unwrap();
         self.copy.finish(&self.database).await;
@@ -398,7 +378,8 @@ async fn while_a_commit_waits_for_a_standby_chunks_go_on_and_show_nothing_older(
         .until(|copy| copy.target.of("public.account", Operation::Read).len() == 2)
         .await
         .unwrap();
-    let waiting = source.commit_that_waits("UPDATE account SET version = 999 WHERE id = 1").await;
+    let waiting =
+        commit_that_waits(&source.database, "UPDATE account SET version = 999 WHERE id = 1").await;
     source
         .copy
         .until(|copy| !copy.target.of("public.account", Operation::Update).is_empty())
@@ -423,7 +404,8 @@ async fn killed_while_a_commit_waits_the_source_reads_nothing_older() {
         .await
         .unwrap();
     source.copy.until_read().await.unwrap();
-    let waiting = source.commit_that_waits("UPDATE account SET version = 999 WHERE id = 1").await;
+    let waiting =
+        commit_that_waits(&source.database, "UPDATE account SET version = 999 WHERE id = 1").await;
     source
         .copy
         .until(|copy| !copy.target.of("public.account", Operation::Update).is_empty())
@@ -452,7 +434,7 @@ async fn a_commit_that_begins_to_wait_during_a_snapshot_does_not_hold_it_up() {
         .await
         .unwrap();
     let update = "UPDATE account SET version = 1000000 WHERE id IN (2, 39999)";
-    let waiting = source.commit_that_waits(update).await;
+    let waiting = commit_that_waits(&source.database, update).await;
     source.copy.until_read().await.unwrap();
     assert!(!waiting.is_finished(), "all was read meanwhile");
     assert_eq!(source.copy.target.contents()["public.account"].len(), 39_003);
@@ -468,7 +450,7 @@ async fn of_a_slot_made_while_a_commit_waits_nothing_older_is_read_after_a_kill(
     source.copy.step().await.unwrap();
     let update = "UPDATE account SET version = 1000000 WHERE id IN (2, 39999)";
     // The slot is being made, or was.
-    let waiting = source.commit_that_waits(update).await;
+    let waiting = commit_that_waits(&source.database, update).await;
     source.copy.until(|copy| !copy.left().is_empty()).await.unwrap();
     source.kill(SnapshotMode::Initial).await;
     source.rows_for_a_second().await;

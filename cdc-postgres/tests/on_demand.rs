@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use cdc_core::{Operation, Request, SnapshotMark, SnapshotOf, Source as _, TableId, Value};
 use cdc_pgconn::SqlClient;
+use cdc_testservers::Options as ServerOptions;
 use support::{Copy, TestDatabase};
 use tokio::task::JoinHandle;
 
@@ -248,4 +249,23 @@ async fn a_row_that_a_filter_lets_in_without_its_toast_value_is_read() {
     copy.catch_up().await.unwrap();
     assert_eq!(copy.target.contents()["public.t"].len(), 1);
     copy.source.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn on_a_server_that_goes_idle_right_after_a_switch_of_the_log_a_snapshot_ends() {
+    let database = TestDatabase::on_own_server(ServerOptions::new()).await;
+    items(&database).await;
+    let mut copy = Copy::of(&database).await;
+    for _ in 0..3 {
+        // The log ends behind a page's header that nothing follows: the stream never comes to its end as it is written.
+        database.run("SELECT txid_current(); SELECT pg_switch_wal()").await;
+        copy.ask(Request::snapshot([item()]));
+        let ends = async {
+            copy.until(|copy| copy.left() == ["item"]).await?;
+            copy.until_read().await
+        };
+        tokio::time::timeout(Duration::from_secs(10), ends).await.expect("it ends").unwrap();
+    }
+    assert_eq!(rows_given(&copy) as u64, 3 * ROWS);
+    copy.finish(&database).await;
 }

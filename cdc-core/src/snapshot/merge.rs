@@ -522,17 +522,15 @@ impl<V: Visible> Merge<V> {
         }
     }
 
-    /// Rows of the read; of a range in the order of the key.
-    pub fn read_rows(&mut self, id: ReadId, rows: impl IntoIterator<Item = Row>) {
+    /// Rows of the read, and roughly how many bytes they take; of a range in the order of the key.
+    pub fn read_rows(&mut self, id: ReadId, rows: impl IntoIterator<Item = Row>, bytes: usize) {
         for table in &mut self.tables {
             if let Some(read) = table.reading(id) {
-                for row in rows {
-                    let bytes = row.size();
-                    read.row_count += 1;
-                    read.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
-                    read.waiting_bytes += bytes;
-                    read.rows.push(row);
-                }
+                let before = read.rows.len();
+                read.rows.extend(rows);
+                read.row_count += u64::try_from(read.rows.len() - before).unwrap_or(u64::MAX);
+                read.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+                read.waiting_bytes += bytes;
                 table.give_rows_as_they_come(self.position, &mut self.outbox);
                 return;
             }
@@ -588,16 +586,24 @@ impl<V: Visible> Merge<V> {
         !self.outbox.is_empty()
     }
 
-    /// Takes events of snapshots, until the bounds are reached. The offset of a batch that ends here has [`Merge::state`]
+    /// Takes events of snapshots, each with the bytes that its values take, until the bounds are reached. The offset of a batch that ends here has [`Merge::state`]
     /// as it is after this.
-    pub fn take(&mut self, limits: &BatchLimits, stamp: &Stamp, out: &mut Vec<ChangeEvent>) {
-        let mut bytes: usize = out.iter().map(ChangeEvent::size).sum();
-        while out.len() < limits.max_events && bytes < limits.max_bytes {
-            match self.outbox.pop(stamp, self.sent, out) {
+    pub fn take(
+        &mut self,
+        limits: &BatchLimits,
+        stamp: &Stamp,
+        mut give: impl FnMut(ChangeEvent, usize),
+    ) {
+        let (mut events, mut bytes) = (0, 0);
+        while events < limits.max_events && bytes < limits.max_bytes {
+            match self.outbox.pop(stamp, self.sent) {
                 None => break,
-                Some(Taken::Event) => {
+                Some(Taken::Event(event)) => {
+                    let size = event.size();
                     self.sent += 1;
-                    bytes += out.last().map_or(0, ChangeEvent::size);
+                    events += 1;
+                    bytes += size;
+                    give(event, size.saturating_sub(size_of::<ChangeEvent>()));
                 }
                 Some(Taken::Done(table, read, lost)) => {
                     if let Some(table) = self.find(&table) {

@@ -57,7 +57,9 @@
 //! let schema = Schema::builder().field(Field::required("id", DataType::Int32)).key(["id"]).build()?;
 //! let (visible, destination) = (EndedBefore(8), Destination::of_table(&table));
 //! merge.read_began(read.id, Began { visible, horizon: 120, schema: schema.clone(), destination });
-//! merge.read_rows(read.id, [Row::new(schema, vec![1i32.into()])?]);
+//! let row = Row::new(schema, vec![1i32.into()])?;
+//! let bytes = row.size();
+//! merge.read_rows(read.id, [row], bytes);
 //! merge.read_ended(read.id, true, Duration::from_millis(3))?;
 //!
 //! // The rows wait until the stream has passed what they can show.
@@ -67,8 +69,9 @@
 //!     connector: "postgresql", database: "shop".into(), id: None, commit_time_us: None,
 //!     position: [120, 120], previous_commit: None, replicated_from: None,
 //! };
+//! let stamp = Stamp { transaction: Arc::new(at), log_position: 120 };
 //! let mut events = Vec::new();
-//! merge.take(&BatchLimits::default(), &Stamp { transaction: Arc::new(at), log_position: 120 }, &mut events);
+//! merge.take(&BatchLimits::default(), &stamp, |event, _bytes| events.push(event));
 //! assert_eq!(events.len(), 2, "the table's columns and the row");
 //! assert!(merge.state().is_done());
 //! # Ok::<(), cdc_core::Error>(())

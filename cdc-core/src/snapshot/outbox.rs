@@ -35,9 +35,12 @@ pub(super) enum Item {
 
 /// What was taken out.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once, and an event is what there mostly is"
+)]
 pub(super) enum Taken {
-    /// It is the last of what was given to be filled.
-    Event,
+    Event(ChangeEvent),
     Done(Arc<TableId>, ReadId, Vec<Key>),
 }
 
@@ -70,13 +73,9 @@ impl Outbox {
         self.items.push_back(item);
     }
 
-    /// The next event, numbered, which is put behind others, or the end of a read.
-    pub(super) fn pop(
-        &mut self,
-        stamp: &Stamp,
-        number: u64,
-        out: &mut Vec<ChangeEvent>,
-    ) -> Option<Taken> {
+    /// The next event, numbered, or the end of a read.
+    #[inline]
+    pub(super) fn pop(&mut self, stamp: &Stamp, number: u64) -> Option<Taken> {
         let mark = self.mark;
         let origin = |table: &Arc<TableId>| Origin {
             transaction: Arc::clone(&stamp.transaction),
@@ -93,22 +92,20 @@ impl Outbox {
                 Item::Rows(table, destination, rows, _) => {
                     if let Some(row) = rows.next() {
                         let (to, read) = (destination.clone(), Change::read(row));
-                        out.push(ChangeEvent::change(to, read, origin(table)));
-                        return Some(Taken::Event);
+                        return Some(Taken::Event(ChangeEvent::change(to, read, origin(table))));
                     }
                 }
                 Item::Held(events) => {
                     if let Some(event) = events.next() {
-                        out.push(renumbered(event, number));
-                        return Some(Taken::Event);
+                        return Some(Taken::Event(renumbered(event, number)));
                     }
                 }
                 Item::Table(..) | Item::Done(..) => {}
             }
             match self.items.pop_front()? {
                 Item::Table(table, destination, change) => {
-                    out.push(ChangeEvent::change(destination, change, origin(&table)));
-                    return Some(Taken::Event);
+                    let event = ChangeEvent::change(destination, change, origin(&table));
+                    return Some(Taken::Event(event));
                 }
                 Item::Done(table, read, lost) => return Some(Taken::Done(table, read, lost)),
                 Item::Rows(.., bytes) => self.bytes = self.bytes.saturating_sub(bytes),

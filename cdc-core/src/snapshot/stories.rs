@@ -115,11 +115,12 @@ impl Story {
     }
 
     fn ends(&mut self, read: &Read, rows: Vec<Row>, at_end: bool) {
-        self.merge.read_rows(read.id, rows);
+        let bytes = rows.iter().map(Row::size).sum();
+        self.merge.read_rows(read.id, rows, bytes);
         self.merge.read_ended(read.id, at_end, Duration::from_millis(1)).unwrap();
         let stamp =
             Stamp { transaction: transaction(None, self.position), log_position: self.position };
-        self.merge.take(&BatchLimits::default(), &stamp, &mut self.given);
+        self.merge.take(&BatchLimits::default(), &stamp, |event, _| self.given.push(event));
     }
 
     fn operations(&self) -> Vec<Operation> {
@@ -177,7 +178,9 @@ fn rows_are_taken_before_the_stream_goes_on() {
     let schema = Arc::clone(&story.schema);
     let read = story.merge.next_read().unwrap();
     story.begins(&read, &[]);
-    story.merge.read_rows(read.id, [row(&schema, 3, "a")]);
+    let read_row = row(&schema, 3, "a");
+    let bytes = read_row.size();
+    story.merge.read_rows(read.id, [read_row], bytes);
     story.merge.read_ended(read.id, true, Duration::ZERO).unwrap();
     let at = transaction(Some(9), 1);
     let origin = Origin {

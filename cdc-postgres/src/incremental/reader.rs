@@ -296,11 +296,13 @@ impl Blocks<'_> {
         if block.is_empty() {
             return Ok(());
         }
+        let bytes = values.size() + block.len() * size_of::<Row>();
         values.seal();
-        let rows = std::mem::take(block);
+        // The next block mostly has as many.
+        let rows = std::mem::replace(block, Vec::with_capacity(block.len()));
         if let Some(credit) = self.credit {
             credit.take().await;
         }
-        give(self.out, Answer::Rows(self.read, rows)).await
+        give(self.out, Answer::Rows(self.read, rows, bytes)).await
     }
 }

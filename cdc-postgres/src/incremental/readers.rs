@@ -42,7 +42,8 @@ pub(crate) enum Answer {
     NoBarrier(BarrierTicket, PostgresError),
     Visible(PgVisible),
     Began(ReadId, Began<PgVisible>),
-    Rows(ReadId, Vec<Row>),
+    /// With roughly how many bytes they take.
+    Rows(ReadId, Vec<Row>, usize),
     /// No more rows come; true when the region has no more.
     Ended(ReadId, bool, Duration),
     /// The read failed. [`PostgresError::TableRewritten`]: the key of the table is not the plan's any more, a new plan has to be

@@ -138,9 +138,16 @@ fn append_line(
     };
     if memchr::memchr(b'\\', line).is_none() {
         // Without a backslash there is neither NULL nor anything to undo.
-        let texts = line.split(|byte| *byte == b'\t');
-        for (index, (text, column)) in texts.zip(types).enumerate() {
+        let mut tabs = memchr::memchr_iter(b'\t', line);
+        let mut start = 0;
+        for (index, column) in types.iter().enumerate() {
+            let end = tabs.next();
+            let text = line.get(start..end.unwrap_or(line.len())).unwrap_or_default();
             append(&column.kind, text, line, rows).map_err(|error| refused(index, &error))?;
+            match end {
+                Some(end) => start = end + 1,
+                None => break,
+            }
         }
         return Ok(());
     }

@@ -39,15 +39,34 @@ impl Channel {
         self.pace = Pace::off();
     }
 
-    /// Reads once, as much as there is, when it is time to. Cancel-safe.
+    /// Reads what there is, when it is time to; of a backlog what a few pauses bring. Cancel-safe.
     pub(super) async fn fill(&mut self) -> Result<(), ConnectError> {
-        let read = loop {
+        loop {
+            match self.read().await {
+                // What came before is handed on first, the server's last words perhaps; the end is read again.
+                Ok(0) | Err(_) if self.pace.end_gathering() => return Ok(()),
+                Ok(0) => {
+                    return Err(self.broken(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "the server closed the connection",
+                    )));
+                }
+                Ok(bytes) if self.pace.note(bytes, Instant::now()) => return Ok(()),
+                Ok(_) => {}
+                Err(error) => return Err(self.broken(error)),
+            }
+        }
+    }
+
+    /// Reads once, as much as there is, when it is time to.
+    async fn read(&mut self) -> io::Result<usize> {
+        loop {
             match self.pace.wait() {
-                Wait::Data => break self.stream.read_buf(self.frames.space()).await,
+                Wait::Data => return self.stream.read_buf(self.frames.space()).await,
                 Wait::Drain => {
                     let read = pin!(self.stream.read_buf(self.frames.space()));
                     match read.now_or_never() {
-                        Some(read) => break read,
+                        Some(read) => return read,
                         None => self.pace.drained(Instant::now()),
                     }
                 }
@@ -55,20 +74,9 @@ impl Channel {
                     // The thread stands still, not only this task: the runtime would look at the socket, and be woken by
                     // every message.
                     std::thread::sleep(until.saturating_duration_since(Instant::now()));
-                    break self.stream.read_buf(self.frames.space()).await;
+                    return self.stream.read_buf(self.frames.space()).await;
                 }
             }
-        };
-        match read {
-            Ok(0) => Err(self.broken(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the server closed the connection",
-            ))),
-            Ok(bytes) => {
-                self.pace.note(bytes, Instant::now());
-                Ok(())
-            }
-            Err(error) => Err(self.broken(error)),
         }
     }
 

@@ -93,15 +93,12 @@ impl Worker {
     pub(super) async fn give_rows(&mut self, state: &mut Following) -> Result<(), PostgresError> {
         let most = self.options.settings.snapshot_fetch_size.unwrap_or(usize::MAX);
         while state.merging.has_events() {
-            let mut given = std::mem::take(&mut state.given);
-            let mut room = state.batch.room();
+            let (mut room, stamp) = (state.batch.room(), self.stamp(state));
             room.max_events = room.max_events.min(most);
-            state.merging.take(&room, &self.stamp(state), &mut given);
-            let is_enough = given.len() >= most;
-            for event in given.drain(..) {
-                state.batch.push(event);
-            }
-            state.given = given;
+            let Following { merging, batch, .. } = &mut *state;
+            let before = batch.len();
+            merging.take(&room, &stamp, |event, size| batch.push_sized(event, size));
+            let is_enough = usize::try_from(batch.len() - before).is_ok_and(|len| len >= most);
             if is_enough || state.batch.is_full() {
                 self.flush(state).await?;
             }

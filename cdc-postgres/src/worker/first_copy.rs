@@ -26,7 +26,7 @@ struct Copying {
     stamp: Stamp,
     marking: Marking,
     batch: BatchBuilder,
-    /// What an offset says that does not hold the row that waits.
+    /// What an offset says that does not hold the last row.
     before: Chunks,
     /// Tables that the snapshot does not show as they were: read beside the stream.
     later: Vec<TableState>,
@@ -84,9 +84,8 @@ impl Worker {
             let left = u64::try_from(left).unwrap_or(u64::MAX);
             progress.set_snapshot_tables(total.saturating_sub(left), total);
         }
-        if let Some(last) = copy.marking.last(copy.merging.is_idle() && copy.later.is_empty()) {
-            copy.batch.push(last);
-        }
+        let is_last = copy.merging.is_idle() && copy.later.is_empty();
+        copy.marking.mark_last(&mut copy.batch, is_last, is_last);
         self.position.phase = Phase::Streaming;
         self.position.copies += 1;
         self.position.sent = 0;
@@ -187,39 +186,40 @@ impl Worker {
     }
 
     async fn take_rows(&mut self, copy: &mut Copying) -> Result<(), PostgresError> {
-        let mut given = Vec::new();
         while copy.merging.has_events() {
             let before = copy.all_chunks(copy.merging.chunks());
-            copy.merging.take(&copy.batch.room(), &copy.stamp, &mut given);
-            let mut number = copy.merging.sent();
-            for event in given.drain(..) {
+            let Copying { merging, stamp, marking, batch, emptied, .. } = &mut *copy;
+            let mut has_row = false;
+            merging.take(&batch.room(), stamp, |event, size| {
                 let is_first_truncate = event.operation() == Some(Operation::Truncate)
-                    && event
-                        .origin()
-                        .table
-                        .as_ref()
-                        .is_some_and(|table| copy.emptied.insert(table.as_ref().clone()));
-                if is_first_truncate {
-                    continue;
+                    && event.origin().table.as_deref().is_some_and(|of| emptied.insert(of.clone()));
+                if !is_first_truncate {
+                    has_row |= event.operation() == Some(Operation::Read);
+                    marking.push(batch, event, size);
                 }
-                number = event.origin().index;
-                if let Some(event) = copy.marking.next(event) {
-                    copy.batch.push(event);
-                }
+            });
+            if has_row {
+                copy.before = before;
             }
-            // The row that waits, and what is done behind it, is in the next batch.
-            copy.before = before;
-            copy.before.state.sent = number;
             if copy.batch.is_full() {
-                copy.batch.shape(&mut self.shaper)?;
-                if !copy.batch.is_empty() {
-                    self.position.chunks = copy.before.clone();
-                    let batch = copy.batch.take(self.position.to_offset(), false);
-                    self.send(batch).await?;
-                }
+                self.send_rows(copy).await?;
             }
         }
         copy.merging.rest();
+        Ok(())
+    }
+
+    /// Sends all but the last row, which waits for the next, and what is done behind it.
+    async fn send_rows(&mut self, copy: &mut Copying) -> Result<(), PostgresError> {
+        let held = copy.marking.hold(&mut copy.batch);
+        copy.before.state.sent =
+            held.first().map_or_else(|| copy.merging.sent(), |row| row.origin().index);
+        copy.batch.shape(&mut self.shaper)?;
+        if !copy.batch.is_empty() {
+            self.position.chunks = copy.before.clone();
+            self.send(copy.batch.take(self.position.to_offset(), false)).await?;
+        }
+        copy.marking.go_on(&mut copy.batch, held);
         Ok(())
     }
 }
@@ -246,51 +246,48 @@ impl Copying {
     }
 }
 
-/// Marks each row by its place: it holds one row back to know the last.
+/// Marks each row by its place. Whether it is the last of its table, and of all, is known when the next has come.
 struct Marking {
     marks: Marks,
-    waiting: Option<ChangeEvent>,
+    /// Where in the batch the last row is.
+    last: Option<usize>,
     first_in_table: bool,
 }
 
 impl Marking {
     fn new(in_order: bool) -> Self {
-        Marking { marks: Marks::new(in_order), waiting: None, first_in_table: false }
+        Marking { marks: Marks::new(in_order), last: None, first_in_table: false }
     }
 
-    /// Takes a row and gives the one before it.
-    fn next(&mut self, event: ChangeEvent) -> Option<ChangeEvent> {
-        if event.operation() != Some(Operation::Read) {
-            return Some(event);
+    /// Puts an event behind the others.
+    fn push(&mut self, batch: &mut BatchBuilder, event: ChangeEvent, size: usize) {
+        if event.operation() == Some(Operation::Read) {
+            let last = self.last.and_then(|at| batch.events().get(at));
+            let begins_table = last.is_none_or(|last| last.origin().table != event.origin().table);
+            self.mark_last(batch, begins_table, false);
+            self.last = Some(batch.events().len());
+            self.first_in_table = begins_table;
         }
-        let begins_table = self
-            .waiting
-            .as_ref()
-            .is_none_or(|waiting| waiting.origin().table != event.origin().table);
-        let before = self.waiting.replace(event);
-        let first_in_table = std::mem::replace(&mut self.first_in_table, begins_table);
-        before.map(|event| self.mark(event, first_in_table, begins_table, false))
+        batch.push_sized(event, size);
     }
 
-    /// The row that waits, which may be the last of all.
-    fn last(&mut self, is_last: bool) -> Option<ChangeEvent> {
-        let event = self.waiting.take()?;
-        let first_in_table = self.first_in_table;
-        Some(self.mark(event, first_in_table, is_last, is_last))
-    }
-
-    fn mark(
-        &mut self,
-        event: ChangeEvent,
-        first_in_table: bool,
-        last_in_table: bool,
-        last: bool,
-    ) -> ChangeEvent {
-        let mark = self.marks.next(first_in_table, last_in_table, last);
-        if mark == event.origin().snapshot {
-            return event;
+    fn mark_last(&mut self, batch: &mut BatchBuilder, last_in_table: bool, last_of_all: bool) {
+        if let Some(row) = self.last.take().and_then(|at| batch.events_mut().get_mut(at)) {
+            let mark = self.marks.next(self.first_in_table, last_in_table, last_of_all);
+            row.set_snapshot_mark(mark);
         }
-        let origin = Origin { snapshot: mark, ..event.origin().clone() };
-        ChangeEvent::new(event.destination, event.key, event.value, origin)
+    }
+
+    /// Takes the last row out of the batch, with what is behind it.
+    fn hold(&self, batch: &mut BatchBuilder) -> Vec<ChangeEvent> {
+        self.last.map(|at| batch.split_off(at)).unwrap_or_default()
+    }
+
+    /// Puts what was held back first into an empty batch.
+    fn go_on(&mut self, batch: &mut BatchBuilder, held: Vec<ChangeEvent>) {
+        self.last = (!held.is_empty()).then_some(0);
+        for event in held {
+            batch.push(event);
+        }
     }
 }

@@ -311,8 +311,13 @@ impl Merging {
         self.merge.has_events()
     }
 
-    pub(super) fn take(&mut self, limits: &BatchLimits, stamp: &Stamp, out: &mut Vec<ChangeEvent>) {
-        self.merge.take(limits, stamp, out);
+    pub(super) fn take(
+        &mut self,
+        limits: &BatchLimits,
+        stamp: &Stamp,
+        give: impl FnMut(ChangeEvent, usize),
+    ) {
+        self.merge.take(limits, stamp, give);
         self.dirty = true;
     }
 
@@ -441,13 +446,13 @@ impl Merging {
                 }
                 self.merge.read_began(id, began);
             }
-            Answer::Rows(id, rows) => {
+            Answer::Rows(id, rows, bytes) => {
                 if let Some(reading) = self.reading.get_mut(&id) {
                     reading.asked_more = false;
                     let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
                     self.progress.add_snapshot_rows(count);
                 }
-                self.merge.read_rows(id, rows);
+                self.merge.read_rows(id, rows, bytes);
             }
             Answer::Ended(id, all, time) => {
                 self.reading.remove(&id);

@@ -361,9 +361,9 @@ impl<V: Kind> World<V> {
             log_position: self.point as u64,
         };
         let more = 1 + self.tape.pick(3);
-        let limits = BatchLimits { max_events: self.batch.len() + more, ..BatchLimits::default() };
+        let limits = BatchLimits { max_events: more, ..BatchLimits::default() };
         let before = self.batch.len();
-        self.merge.take(&limits, &stamp, &mut self.batch);
+        self.merge.take(&limits, &stamp, |event, _| self.batch.push(event));
         let point = (self.point, done);
         if self.trace.is_some() {
             let rows: Vec<String> = self.batch[before..]
@@ -462,7 +462,8 @@ impl<V: Kind> World<V> {
                 if task.rows.is_empty() {
                     task.step = Step::End;
                 }
-                self.merge.read_rows(id, rows);
+                let bytes = rows.iter().map(Row::size).sum();
+                self.merge.read_rows(id, rows, bytes);
             }
             Step::End => {
                 let at_end = self.tasks[at].at_end;

@@ -147,8 +147,8 @@ impl Copy {
                 self.merge.reached(horizon).unwrap();
                 self.ask(Ask::More(read)).await;
             }
-            Answer::Rows(read, rows) => {
-                self.merge.read_rows(read, rows);
+            Answer::Rows(read, rows, bytes) => {
+                self.merge.read_rows(read, rows, bytes);
                 self.take();
                 if self.merge.takes_rows(read) {
                     self.ask(Ask::More(read)).await;
@@ -178,7 +178,7 @@ impl Copy {
         let stamp = Stamp { transaction: Arc::new(origin), log_position: 0 };
         while self.merge.has_events() {
             let mut events = Vec::new();
-            self.merge.take(&BatchLimits::default(), &stamp, &mut events);
+            self.merge.take(&BatchLimits::default(), &stamp, |event, _| events.push(event));
             let reads = events.iter().filter(|event| event.operation() == Some(Operation::Read));
             self.count += reads.clone().count();
             if self.keeps_rows {

@@ -122,9 +122,9 @@ async fn a_table_without_a_key_comes_block_by_block_as_it_is_asked_for() {
     assert!(nothing.await.is_err(), "rows that nobody asked for");
     copy.merge.reached(horizon).unwrap();
     copy.ask(Ask::More(read)).await;
-    let Answer::Rows(_, rows) = copy.answer().await else { panic!("no rows") };
+    let Answer::Rows(_, rows, bytes) = copy.answer().await else { panic!("no rows") };
     assert!((100..1_900).contains(&rows.len()), "{}", rows.len());
-    copy.merge.read_rows(read, rows);
+    copy.merge.read_rows(read, rows, bytes);
     copy.ask(Ask::More(read)).await;
     assert_eq!(copy.run().await.rows.len(), 2_000);
 }

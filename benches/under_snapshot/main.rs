@@ -1,0 +1,175 @@
+//! What a snapshot costs those beside it: writers that commit meanwhile, and the stream itself.
+//!
+//! `pgbench` updates rows of a million by key, each in a transaction: as fast as it can, and held at half of that rate. In turn,
+//! round after round, nobody reads the table, the library streams it, and the library reads it again and again, on demand
+//! and as a first copy. Then a thousand transactions a second are followed with and without a snapshot beside them.
+//!
+//!     cargo bench --bench under_snapshot -- --seconds 10 --rounds 3
+
+mod beside;
+mod pgbench;
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use beside::{Beside, TABLE};
+use cdc_testservers::{Options, PostgresInstall, PostgresServer};
+use pgbench::{Pgbench, Run};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Outcome<T> = Result<T, Failure>;
+
+const ROWS: u64 = 1_000_000;
+const DATABASE: &str = "postgres";
+const COLUMNS: &str = "id bigint PRIMARY KEY, customer int, amount numeric(12,2), note text, at timestamptz, done bool, code varchar(20), v int";
+const VALUES: &str =
+    "n, n % 1000, n / 7.0, 'note of ' || md5(n::text), now(), n % 2 = 0, 'c' || n, 0";
+/// So many transactions a second are followed.
+const FOLLOWED: f64 = 1_000.0;
+
+struct Arguments {
+    time: Duration,
+    rounds: usize,
+}
+
+impl Arguments {
+    fn parse(mut given: impl Iterator<Item = String>) -> Outcome<Self> {
+        let mut arguments = Arguments { time: Duration::from_secs(10), rounds: 3 };
+        while let Some(name) = given.next() {
+            if name == "--bench" {
+                continue;
+            }
+            let value = given.next().ok_or("under_snapshot -- [--seconds N] [--rounds N]")?;
+            match name.as_str() {
+                "--seconds" => arguments.time = Duration::from_secs(value.parse::<u64>()?.max(2)),
+                "--rounds" => arguments.rounds = value.parse::<usize>()?.max(1),
+                _ => return Err(format!("unknown option {name}").into()),
+            }
+        }
+        Ok(arguments)
+    }
+}
+
+fn main() -> ExitCode {
+    let outcome = Arguments::parse(std::env::args().skip(1)).and_then(|arguments| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(measure(&arguments))
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure(arguments: &Arguments) -> Outcome<()> {
+    let install = PostgresInstall::find_or_fetch(None)?;
+    let options = Options::new()
+        .setting("shared_buffers", "512MB")
+        .setting("max_wal_size", "16GB")
+        .setting("checkpoint_timeout", "1h")
+        .setting("autovacuum", "off");
+    let server = PostgresServer::start(&install, options)?;
+    println!("PostgreSQL {}", server.version());
+    let url = format!("{}?sslmode=disable", server.url(DATABASE));
+    let client = beside::connect(&url).await?;
+    client
+        .batch_execute(&format!(
+            "CREATE TABLE {TABLE} ({COLUMNS}) WITH (fillfactor = 80); INSERT INTO {TABLE} SELECT {VALUES} FROM generate_series(1, {ROWS}) n"
+        ))
+        .await?;
+    client.batch_execute(&format!("VACUUM ANALYZE {TABLE}")).await?;
+    let pgbench = Pgbench::new(&server, DATABASE, TABLE, ROWS)?;
+
+    pgbench.run(arguments.time / 4, None).await?;
+    let free = pgbench.run(arguments.time, None).await?.per_second;
+    let half = free / 2.0;
+    println!("writers, free: {free:.0} a second; held at half of it:");
+    let mut runs: Vec<Vec<(Run, u64)>> = vec![Vec::new(); Beside::ALL.len()];
+    for _ in 0..arguments.rounds {
+        for (beside, runs) in Beside::ALL.iter().zip(&mut runs) {
+            let (run, rows, _) =
+                with(*beside, &url, pgbench.run(arguments.time, Some(half))).await?;
+            runs.push((run, rows));
+        }
+    }
+    let median = |runs: &[(Run, u64)], of: &dyn Fn(&(Run, u64)) -> f64| {
+        let mut all: Vec<f64> = runs.iter().map(of).collect();
+        all.sort_by(f64::total_cmp);
+        all[all.len() / 2]
+    };
+    let seconds = arguments.time.as_secs_f64();
+    println!(
+        "{:<14} {:>8} {:>7} {:>8} {:>8} {:>12}",
+        "beside", "commits", "", "p50 ms", "p99 ms", "rows read/s"
+    );
+    let alone = median(&runs[0], &|(run, _)| run.per_second);
+    for (beside, runs) in Beside::ALL.iter().zip(&runs) {
+        let rate = median(runs, &|(run, _)| run.per_second);
+        println!(
+            "{:<14} {rate:>6.0}/s {:>6.1}% {:>8.2} {:>8.2} {:>12.0}",
+            beside.name(),
+            rate / alone * 100.0,
+            median(runs, &|(run, _)| run.p50_ms),
+            median(runs, &|(run, _)| run.p99_ms),
+            median(runs, &|(_, rows)| *rows as f64 / seconds),
+        );
+    }
+    println!("writers, free, beside snapshots on demand:");
+    let (run, rows, _) = with(Beside::OnDemand, &url, pgbench.run(arguments.time, None)).await?;
+    println!(
+        "{:.0} a second ({:.0} %), {:.0} rows read/s",
+        run.per_second,
+        run.per_second / free * 100.0,
+        rows as f64 / seconds
+    );
+    println!("from commit to sink, {FOLLOWED:.0} transactions a second:");
+    for beside in [Beside::Stream, Beside::OnDemand] {
+        let mut times = Vec::new();
+        let mut rows = 0;
+        for _ in 0..arguments.rounds {
+            let (_, read, lags) =
+                with(beside, &url, pgbench.run(arguments.time, Some(FOLLOWED))).await?;
+            rows += read;
+            times.extend(lags);
+        }
+        times.sort_unstable();
+        let at = |part: usize| {
+            times.get(times.len() * part / 1000).map_or(0.0, |us| *us as f64 / 1000.0)
+        };
+        println!(
+            "{:<14} p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms, longest {:.1} ms; {:.0} rows read/s",
+            beside.name(),
+            at(500),
+            at(990),
+            at(999),
+            times.last().map_or(0.0, |us| *us as f64 / 1000.0),
+            rows as f64 / seconds / arguments.rounds as f64,
+        );
+    }
+    Ok(())
+}
+
+/// Runs the writers beside a reader: what they did, how many rows of snapshots were read meanwhile, and how many microseconds
+/// each change took from its commit to the sink.
+async fn with(
+    beside: Beside,
+    url: &str,
+    writers: impl Future<Output = Outcome<Run>>,
+) -> Outcome<(Run, u64, Vec<i64>)> {
+    let mut reader = beside.start(url).await?;
+    let before = reader.rows();
+    let enough = AtomicBool::new(false);
+    let writing = async {
+        let run = writers.await;
+        enough.store(true, Ordering::Relaxed);
+        run
+    };
+    let (run, read) = tokio::join!(writing, reader.go_on(&enough));
+    let rows = reader.rows() - before;
+    read?;
+    Ok((run?, rows, reader.stop().await?))
+}
