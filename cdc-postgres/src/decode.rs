@@ -152,9 +152,9 @@ impl Decoder {
         &self.position
     }
 
-    /// Goes on from the same place with what a read of tables has added.
-    pub(crate) fn join(&mut self, position: Position) {
-        self.position = position;
+    /// The tables that offsets say are about to join.
+    pub(crate) fn set_joining(&mut self, tables: Vec<TableId>) {
+        self.position.joining = tables;
     }
 
     pub(crate) fn in_transaction(&self) -> bool {

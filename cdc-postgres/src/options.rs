@@ -21,8 +21,8 @@ pub enum SnapshotMode {
     /// At the first start all rows are copied; what is left of a copy that was interrupted is read beside the changes (`initial`).
     #[default]
     Initial,
-    /// As [`Initial`](SnapshotMode::Initial), and all rows are copied again at each later start, once the log is read up to
-    /// where it ended then (`always`).
+    /// As [`Initial`](SnapshotMode::Initial), and all rows are copied again at each later start, beside the changes
+    /// (`always`).
     Always,
     /// As [`Initial`](SnapshotMode::Initial), and where the slot has no longer what the offset needs, all rows are copied again, after the
     /// targets are emptied (`when_needed`): the slot is gone, has lost log, was read by somebody else, or is of another timeline.

@@ -2,8 +2,9 @@
 //!
 //! Debezium's keys are at the top (`lsn`, `lsn_proc`, `lsn_commit`, `txId`, `ts_usec`, `messageType`), ours under `cdc`:
 //! `phase`, `slot`, `system`, `timeline`, `end` (all transactions that were committed before it are done), `commit` and
-//! `index` (how many row messages of the transaction committed there are done), `snapshot` (what a read has shown
-//! already), `copies` (how many reads of tables are done), `sent` (events of a read that has not ended), `joining` (tables that are about to be read),
+//! `index` (how many row messages of the transaction committed there are done), `snapshot` (what a read by an older version has
+//! shown already), `copies` (how many copies of everything were begun), `sent` (events of one in a single transaction that has not ended), `joining`
+//! (tables that are about to be published and read),
 //! `chunks` (what is left of snapshots by chunks, as [`SnapshotState`] has it, with `all` where all tables have yet to be asked for, and `paused`),
 //! `publications` (their OIDs).
 
@@ -81,8 +82,8 @@ pub(crate) struct Position {
     pub(crate) inside: Option<Point>,
     /// Reads that show changes which still come; one entry a read.
     pub(crate) reads: Vec<Read>,
-    /// How many reads are done: the first copy is 1, each reading of tables that join is one more. Rows carry the number of
-    /// theirs, so that a sink is told apart that has them.
+    /// How many copies of everything were begun beside the stream, or done: the first is 1. Rows of a copy by one snapshot carry
+    /// the number of theirs, so that a sink is told apart that has them.
     pub(crate) copies: u64,
     /// Events of a read that has not ended: it makes of every batch an offset of its own, so that after a commit in doubt it
     /// can be told whether it happened. It goes on where the offset that was resumed from had it.
@@ -112,7 +113,12 @@ impl Chunks {
 
     /// With nothing to read; events are numbered on.
     pub(crate) fn of_nothing(&self) -> Chunks {
-        let state = SnapshotState { sent: self.state.sent, tables: Vec::new() };
+        Chunks::of_sent(self.state.sent)
+    }
+
+    /// With nothing to read, when so many events were given.
+    pub(crate) fn of_sent(sent: u64) -> Chunks {
+        let state = SnapshotState { sent, tables: Vec::new() };
         Chunks { state, ..Chunks::default() }
     }
 

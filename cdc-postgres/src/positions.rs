@@ -34,8 +34,13 @@ impl Positions for LogPositions {
     }
 
     fn has_reached(&self, offset: &Offset, end: &Offset) -> Result<bool> {
-        let reached = self.compare(offset, end)?.is_some_and(Ordering::is_ge);
-        Ok(reached && Position::from_offset(offset)?.chunks.is_done())
+        if self.compare(offset, end)?.is_none_or(Ordering::is_lt) {
+            return Ok(false);
+        }
+        let (position, end) = (Position::from_offset(offset)?, Position::from_offset(end)?);
+        // What was to be copied from the start on has been asked for, and is there.
+        let asked = position.chunks.state.sent >= end.chunks.state.sent;
+        Ok(asked && position.joining.is_empty() && position.chunks.is_done())
     }
 
     /// All rows are read again beside the stream; sinks that have them get them once more.
@@ -127,8 +132,9 @@ fn meet(earlier: Position, later: Position) -> Position {
     Position { chunks, ..earlier }
 }
 
-/// Reads of tables come in the order of the log too, so that what has one more is further on; at one point of the log tables
-/// that still have to be read come before those that are, and more events of snapshots after fewer.
+/// Copies of everything come in the order of the log too, so that what has one more is further on. At one point of the log more
+/// events of snapshots come after fewer, and an offset that names tables that are about to join after one that does not: they
+/// are published only when all sinks have it.
 fn order(a: &Position, b: &Position) -> Ordering {
     a.phase
         .cmp(&b.phase)
@@ -137,9 +143,9 @@ fn order(a: &Position, b: &Position) -> Ordering {
             Phase::Streaming => a.point().cmp(&b.point()),
             _ => Ordering::Equal,
         })
-        .then_with(|| b.joining.len().cmp(&a.joining.len()))
-        .then_with(|| a.sent.cmp(&b.sent))
         .then_with(|| a.chunks.state.sent.cmp(&b.chunks.state.sent))
+        .then_with(|| a.joining.len().cmp(&b.joining.len()))
+        .then_with(|| a.sent.cmp(&b.sent))
 }
 
 /// The number of the newest read of tables when an event was made; of a row of a snapshot the number of its own. It is
@@ -363,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn the_meet_is_the_earlier_and_a_table_still_to_be_read_comes_first() {
+    fn the_meet_is_the_earlier_and_tables_join_when_all_sinks_know_of_them() {
         let done = streaming(100);
         let mut joining = streaming(100);
         joining.joining = vec![TableId::new("public", "new")];
@@ -373,7 +379,11 @@ mod tests {
         let meet =
             |a: &Position, b: &Position| LogPositions.meet(&a.to_offset(), &b.to_offset()).unwrap();
         assert_eq!(meet(&later, &done), done.to_offset());
-        assert_eq!(meet(&done, &joining), joining.to_offset());
+        assert_eq!(meet(&done, &joining), done.to_offset(), "one does not know of it yet");
+        let mut asked = done.clone();
+        asked.chunks.state.sent = 3;
+        let met = Position::from_offset(&meet(&asked, &joining)).unwrap();
+        assert_eq!((met.joining.len(), met.chunks.state.sent), (1, 3), "one has not asked yet");
         assert_eq!(meet(&joined, &joining), joining.to_offset());
         let mut snapshot = streaming(500);
         snapshot.phase = Phase::Snapshot;
@@ -400,6 +410,21 @@ mod tests {
         assert!(meet(&again, &further).reads_anew());
         let done = Position { copies: 2, ..further };
         assert_eq!(meet(&again, &done).chunks, again.chunks);
+    }
+
+    #[test]
+    fn the_end_is_reached_when_what_was_to_be_copied_is_asked_for_and_there() {
+        let mut end = streaming(100);
+        end.chunks = Chunks::of_sent(5);
+        let reached = |position: &Position| {
+            LogPositions.has_reached(&position.to_offset(), &end.to_offset()).unwrap()
+        };
+        let mut position = streaming(120);
+        assert!(!reached(&position), "nothing was asked for");
+        position.chunks = Chunks::of_sent(5);
+        assert!(reached(&position));
+        position.joining = vec![TableId::new("public", "new")];
+        assert!(!reached(&position), "another request counted");
     }
 
     #[test]

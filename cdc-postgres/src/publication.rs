@@ -2,13 +2,14 @@
 //! for the others, so that publishing never makes the user's UPDATE or DELETE fail.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use cdc_core::TableId;
 use cdc_pgconn::SqlClient;
 
-use crate::catalog::failed;
 use crate::catalog::publications::{Publication, find, members};
 use crate::catalog::tables::Table;
+use crate::catalog::{failed, millis};
 use crate::error::PostgresError;
 use crate::names::{append_publication, quote, quote_table};
 
@@ -141,8 +142,12 @@ impl PublicationPlan {
         drops
     }
 
-    /// Makes it so.
-    pub(crate) async fn apply(&self, client: &SqlClient) -> Result<(), PostgresError> {
+    /// Makes it so. Where it is said how long, it fails when a table is locked for longer.
+    pub(crate) async fn apply(
+        &self,
+        client: &SqlClient,
+        patience: Option<Duration>,
+    ) -> Result<(), PostgresError> {
         let statements = self.statements();
         if statements.is_empty() {
             return Ok(());
@@ -150,7 +155,10 @@ impl PublicationPlan {
         for statement in &statements {
             tracing::info!(%statement, "publication");
         }
-        let all = format!("BEGIN; {}; COMMIT", statements.join("; "));
+        let timeout = patience.map_or_else(String::new, |patience| {
+            format!("SET LOCAL lock_timeout = {}; ", millis(patience))
+        });
+        let all = format!("BEGIN; {timeout}{}; COMMIT", statements.join("; "));
         let result = client.batch_execute(&all).await.map_err(failed(client, "publishing tables"));
         if result.is_err() {
             // Ends the transaction that failed; what failed is told.

@@ -149,11 +149,6 @@ impl Relations {
         self.announced.insert(table.clone(), Arc::clone(schema));
     }
 
-    /// Takes over what was announced elsewhere.
-    pub(crate) fn take_announced(&mut self, others: &mut Relations) {
-        self.announced.extend(others.announced.drain());
-    }
-
     /// Whether the schema of a table with this OID has yet to be announced; notes that it was.
     pub(crate) fn begins(&mut self, oid: u32, relation: &Arc<Relation>) -> bool {
         if self.last.as_ref().is_some_and(|(last, _)| *last == oid) {

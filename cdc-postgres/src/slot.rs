@@ -167,29 +167,16 @@ pub(crate) async fn create(
     })
 }
 
-/// Waits until the transactions that were open when it was called have ended, naming them after 5 s.
-pub(crate) async fn wait_for_open_transactions(
+/// Warns that something waits for open transactions, and names them.
+pub(crate) async fn warn_of_open_transactions(
     client: &SqlClient,
-    before: u64,
-    why: &str,
-    progress: &Progress,
+    what: &str,
 ) -> Result<(), PostgresError> {
-    const POLL: Duration = Duration::from_millis(100);
-    let mut waited = Duration::ZERO;
-    let mut told = Duration::ZERO;
-    loop {
-        let snapshot = crate::snapshot::current(client).await?;
-        if snapshot.all_ended_before(before) {
-            return Ok(());
-        }
-        tokio::time::sleep(POLL).await;
-        waited += POLL;
-        if waited >= told + PATIENCE {
-            told = waited;
-            let open = open_transactions(client, None).await?;
-            tell_waiting(progress, why, waited, &open);
-        }
+    let open = open_transactions(client, None).await?;
+    if !open.is_empty() {
+        tracing::warn!("{what} wait for transactions to end: {}", open.join(", "));
     }
+    Ok(())
 }
 
 fn tell_waiting(progress: &Progress, why: &str, waited: Duration, open: &[String]) {

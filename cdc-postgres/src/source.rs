@@ -46,14 +46,23 @@ pub struct PostgresSource {
     process: Option<i32>,
     held: Option<Held>,
     run: Option<Run>,
-    /// How many reads of tables are done when all that was there at the start is copied.
-    copies_wanted: u64,
+    /// What an offset says when all that was there at the start is copied; `None` before a start.
+    wanted: Option<Wanted>,
     /// Nothing more can come.
     finished: bool,
 }
 
 /// How long a source that is closed waits for the server.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What an offset says at least when all that was there at the start is copied.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    /// How many copies of everything were begun.
+    copies: u64,
+    /// How many events snapshots have given.
+    sent: u64,
+}
 
 /// A running worker.
 struct Run {
@@ -85,7 +94,7 @@ impl PostgresSource {
             process: None,
             held: None,
             run: None,
-            copies_wanted: 0,
+            wanted: None,
             finished: false,
         }
     }
@@ -120,17 +129,18 @@ impl PostgresSource {
         Ok(())
     }
 
-    /// How many reads of tables this run makes: what was there at the start is copied when they are done.
-    fn reads_ahead(&self, held: &Held, begin: Begin, position: &Position) -> u64 {
-        match begin {
-            Begin::Follow { again: true } => return 1 + u64::from(!position.joining.is_empty()),
-            Begin::Follow { again: false } if self.options.copies() => {}
-            Begin::Follow { .. } | Begin::Finished => return 0,
-            _ => return 1,
-        }
-        let joining = held.survey.plan.as_ref().map(|plan| plan.joining()).unwrap_or_default();
-        let new = joining.iter().any(|table| !position.joining.contains(table));
-        u64::from(!position.joining.is_empty()) + u64::from(new)
+    /// What this run copies of its own accord.
+    fn wanted(&self, held: &Held, begin: Begin, position: &Position) -> Wanted {
+        let Begin::Follow { again } = begin else {
+            let copies = position.copies + u64::from(begin != Begin::Finished);
+            return Wanted { copies, sent: 0 };
+        };
+        let joins = || {
+            let plan = held.survey.plan.as_ref();
+            !position.joining.is_empty() || plan.is_some_and(|plan| !plan.joining().is_empty())
+        };
+        let asks = again || self.options.copies() && joins();
+        Wanted { copies: position.copies, sent: position.chunks.state.sent + u64::from(asks) }
     }
 
     /// Where to begin, from the offset and what is there.
@@ -161,8 +171,8 @@ impl PostgresSource {
             last: LastTransaction::default(),
         };
         // From a slot that is there: a new copy, or just what it has kept.
-        let from_slot = |start| match self.options.copies() {
-            true => (Begin::ReadAnew, fresh(Phase::Snapshot, start)),
+        let from_slot = |start, emptied| match self.options.copies() {
+            true => (Begin::ReadAnew { emptied }, fresh(Phase::Snapshot, start)),
             false => (Begin::Announce, fresh(Phase::Snapshot, start)),
         };
         if !self.options.streams() {
@@ -188,7 +198,7 @@ impl PostgresSource {
                 Some(start)
                     if self.options.settings.adopt_slot || !self.options.settings.create_slot =>
                 {
-                    Ok(from_slot(start))
+                    Ok(from_slot(start, true))
                 }
                 Some(_) => Err(PostgresError::SlotNotOurs { slot: slot_name }),
             };
@@ -229,12 +239,13 @@ impl PostgresSource {
             ));
         };
         if resume.reads_anew() {
-            return Ok(from_slot(start));
+            let emptied = resume.phase == Phase::Snapshot || resume.copies > 0;
+            return Ok(from_slot(start, emptied));
         }
         let has_other_history = !held.history.contains(resume.timeline, resume.end);
         if when_needed && (has_other_history || start > resume.end) {
             tracing::warn!(slot = %slot_name, "the slot has no longer what the offset needs; all tables are copied again");
-            return Ok(from_slot(start));
+            return Ok(from_slot(start, true));
         }
         if has_other_history {
             return Err(PostgresError::OtherTimeline {
@@ -274,7 +285,7 @@ impl PostgresSource {
         }
         // Every start copies again, but for one that goes on after a lost connection.
         let again = self.options.settings.snapshot == SnapshotMode::Always
-            && (self.copies_wanted == 0 || position.copies < self.copies_wanted);
+            && self.wanted.is_none_or(|wanted| position.chunks.state.sent < wanted.sent);
         Ok((Begin::Follow { again }, position))
     }
 }
@@ -309,7 +320,7 @@ impl Source for PostgresSource {
             position.settle(&held.survey.server.system, held.history.current(), &slot, confirmed)
         });
         let (begin, position) = self.decide(&held, resume.as_ref())?;
-        self.copies_wanted = position.copies + self.reads_ahead(&held, begin, &position);
+        self.wanted = Some(self.wanted(&held, begin, &position));
         if begin == Begin::Finished {
             self.run = None;
             self.finished = true;
@@ -362,6 +373,7 @@ impl Source for PostgresSource {
         let sql = catalog::connect(&self.options.sql).await?;
         let facts = catalog::server::facts(&sql).await?;
         let end = catalog::server::insert_position(&sql, facts.segment_size).await?;
+        let wanted = self.wanted.unwrap_or(Wanted { copies: 0, sent: 0 });
         let position = Position {
             phase: Phase::Streaming,
             slot: String::new(),
@@ -370,10 +382,10 @@ impl Source for PostgresSource {
             end,
             inside: None,
             reads: Vec::new(),
-            copies: self.copies_wanted,
+            copies: wanted.copies,
             sent: 0,
             joining: Vec::new(),
-            chunks: Chunks::default(),
+            chunks: Chunks::of_sent(wanted.sent),
             publications: Vec::new(),
             last: LastTransaction::default(),
         };

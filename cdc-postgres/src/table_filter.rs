@@ -74,11 +74,6 @@ impl TableFilter {
         self.lists.copied.as_ref().is_none_or(listed) && self.copied.as_ref().is_none_or(named)
     }
 
-    /// Whether the rows of all wanted tables are copied.
-    pub(crate) fn copies_all(&self) -> bool {
-        self.lists.copied.is_none() && self.copied.is_none()
-    }
-
     /// Whether a pattern names this one table.
     pub(crate) fn names(&self, table: &TableId) -> bool {
         self.include.iter().any(|pattern| pattern.is_exact() && pattern.matches_table(table))

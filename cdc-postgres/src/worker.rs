@@ -1,8 +1,9 @@
-//! The task that makes batches: first copy, joining tables, then the log.
+//! The task that makes batches: the first copy, then the log, with copies beside it.
 
 mod chunks;
 mod first_copy;
 mod follow;
+mod joining;
 mod marks;
 mod merging;
 mod read;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use cdc_core::status::Phase as Doing;
 use cdc_core::{Answer, Batch, Request, TableId};
+use joining::{Copy, Joining};
 use tokio::sync::mpsc;
 
 use crate::acquire::{Held, Link, queue_bytes, start};
@@ -19,16 +21,13 @@ use crate::batch::BatchBuilder;
 use crate::catalog::{publications, server};
 use crate::error::PostgresError;
 use crate::feedback::{Acknowledged, Stop};
-use crate::lsn::Lsn;
 use crate::options::Options;
-use crate::position::{Phase, Position, Read};
-use crate::publication::PublicationPlan;
+use crate::position::{Phase, Position};
 use crate::relations::Relations;
 use crate::shape::Shaper;
 use crate::slot::{self, NewSlot};
-use crate::snapshot::{self, ExportedSnapshot, SnapshotReader};
+use crate::snapshot::{ExportedSnapshot, SnapshotReader};
 use crate::stream::LogStream;
-use crate::survey::Survey;
 
 /// How a run begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,23 +39,17 @@ pub(crate) enum Begin {
         /// Targets may hold rows of an earlier copy and are emptied first.
         emptied: bool,
     },
-    /// The slot is there; copy anew, and leave out of the stream what the copy shows.
-    ReadAnew,
+    /// The slot is there; copy anew beside its stream. `emptied`: targets may hold rows of an earlier copy and are emptied
+    /// first.
+    ReadAnew { emptied: bool },
     /// The slot is there, and no rows are wanted.
     Announce,
-    /// Go on from the position; `again` copies all tables once more when the log is read up to where it ends now.
+    /// Go on from the position; `again` copies all tables once more.
     Follow { again: bool },
     /// Read all rows and end. Targets may hold rows of an earlier copy and are emptied first.
     CopyAlone { emptied: bool },
     /// There is nothing left to do.
     Finished,
-}
-
-/// Tables that were made or chosen since the last start.
-#[derive(Debug)]
-struct Joining {
-    tables: Vec<TableId>,
-    at: Lsn,
 }
 
 /// Makes batches until it is dropped or something fails.
@@ -69,8 +62,10 @@ pub(crate) struct Worker {
     acknowledged: Acknowledged,
     stop: Stop,
     relations: Relations,
-    /// Tables that join when the log is read up to a point.
+    /// Tables that join.
     waiting: Option<Joining>,
+    /// Rows that are asked for before the log is followed.
+    copies: Vec<Copy>,
     /// The last step of every event.
     shaper: Shaper,
     requests: mpsc::UnboundedReceiver<(Request, Answer)>,
@@ -96,6 +91,7 @@ impl Worker {
             stop,
             relations: Relations::default(),
             waiting: None,
+            copies: Vec::new(),
             shaper,
             requests,
             out,
@@ -121,12 +117,10 @@ impl Worker {
                 }
                 stream = Some(self.first_copy(emptied).await?);
             }
-            Begin::ReadAnew => {
-                if !self.enter_tables().await?.is_empty() {
-                    self.wait_for_older_transactions().await?;
-                }
+            Begin::ReadAnew { emptied } => {
+                let are_new = !self.enter_tables().await?.is_empty();
                 self.note_publications().await?;
-                self.copy_by_own_snapshot(None).await?;
+                self.copy_beside_the_stream(emptied, are_new || !self.were_streamed());
             }
             Begin::Announce => {
                 self.enter_tables().await?;
@@ -196,17 +190,8 @@ impl Worker {
         }
         let Some(plan) = &self.held.survey.plan else { return Ok(Vec::new()) };
         let joining = plan.joining();
-        plan.apply(&self.held.sql).await?;
+        plan.apply(&self.held.sql, None).await?;
         Ok(joining)
-    }
-
-    /// A change that was made before its table was published is not in the stream, whenever it is committed: a read
-    /// must wait until it shows it.
-    async fn wait_for_older_transactions(&self) -> Result<(), PostgresError> {
-        let next = snapshot::current(&self.held.sql).await?.next();
-        let progress = &self.held.context.progress;
-        slot::wait_for_open_transactions(&self.held.sql, next, "publishing new tables", progress)
-            .await
     }
 
     async fn note_publications(&mut self) -> Result<(), PostgresError> {
@@ -249,32 +234,16 @@ impl Worker {
         match self.copy_exported(exported?, published, emptied).await {
             Ok(()) => {}
             Err(PostgresError::TableRewritten { table }) => {
-                tracing::warn!(%table, "the table was altered since the slot was made; the copy begins with a new snapshot");
-                self.copy_by_own_snapshot(None).await?;
+                tracing::warn!(%table, "the table was altered since the slot was made; all rows are read beside the stream");
+                self.copy_beside_the_stream(emptied, false);
             }
             Err(error @ PostgresError::SnapshotLock { .. }) => {
-                tracing::warn!(%error, "the copy begins with a new snapshot");
-                self.copy_by_own_snapshot(None).await?;
+                tracing::warn!(%error, "all rows are read beside the stream");
+                self.copy_beside_the_stream(emptied, false);
             }
             Err(error) => return Err(error),
         }
         Ok(stream)
-    }
-
-    /// Reads tables by a snapshot of our own, after emptying them in the targets; what it shows is left out of the
-    /// stream. `None` reads all.
-    async fn copy_by_own_snapshot(
-        &mut self,
-        tables: Option<Vec<TableId>>,
-    ) -> Result<(), PostgresError> {
-        let published = self.copied(tables.as_deref()).await?;
-        let all = tables.is_none() && self.options.filter.copies_all();
-        let tables = (!all).then(|| published.iter().map(|table| table.id.clone()).collect());
-        let reader = SnapshotReader::open(&self.options, &published).await?;
-        let (visible, until) = reader.shows.clone();
-        self.read(reader, true).await?;
-        let copy = self.position.copies + 1;
-        self.finish_copy(Some(Read { visible, until, tables, copy })).await
     }
 
     /// Reads all rows by a snapshot of our own, with nothing to follow.
@@ -288,81 +257,6 @@ impl Worker {
         self.position.copies += 1;
         self.position.sent = 0;
         self.save_now().await
-    }
-
-    /// All rows are sent: from here on changes follow.
-    async fn finish_copy(&mut self, read: Option<Read>) -> Result<(), PostgresError> {
-        self.position.phase = Phase::Streaming;
-        self.position.copies += 1;
-        self.position.sent = 0;
-        self.position.joining.clear();
-        self.position.reads.extend(read);
-        self.position.forget_passed_reads();
-        self.save_now().await
-    }
-
-    /// Reads the tables that were about to join when the run before ended; others join when the log is read up to where
-    /// it ends now, so that all sinks are at one point then.
-    ///
-    /// `again` reads all of them, in the same way.
-    async fn resume_joining(&mut self, again: bool) -> Result<(), PostgresError> {
-        let resumed = self.position.joining.clone();
-        let mut new = Vec::new();
-        match self.held.survey.plan.clone() {
-            Some(plan) if self.options.copies() => {
-                new = plan.joining();
-                new.retain(|table| !resumed.contains(table));
-                plan.without(&new).apply(&self.held.sql).await?;
-            }
-            _ => {
-                self.enter_tables().await?;
-            }
-        }
-        self.note_publications().await?;
-        if !self.options.copies() {
-            self.position.joining.clear();
-            return Ok(());
-        }
-        if again {
-            new.extend(self.copied(None).await?.into_iter().map(|table| table.id));
-        }
-        if again || !new.is_empty() {
-            let segment_size = self.held.survey.server.segment_size;
-            let end = server::flushed_position(&self.held.sql, segment_size).await?;
-            self.waiting = Some(Joining { tables: new, at: end });
-        }
-        if !resumed.is_empty() {
-            self.wait_for_older_transactions().await?;
-            self.copy_by_own_snapshot(Some(resumed)).await?;
-        }
-        Ok(())
-    }
-
-    /// Publishes and reads the tables that wait to join. The position is between two transactions, and sent.
-    async fn join(&mut self, tables: Vec<TableId>) -> Result<(), PostgresError> {
-        let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
-        tracing::info!(tables = names.join(", "), "new tables join");
-        // Saved first: after a crash between, the tables are published and have yet to be read.
-        self.position.joining = tables.clone();
-        self.save_and_wait().await?;
-        let publication = self.options.publication_name(self.pipeline());
-        let Survey { tables: followed, plan, publications, .. } = &self.held.survey;
-        let published_before = if plan.is_some() {
-            let via_root = self.options.settings.via_root;
-            let plan =
-                PublicationPlan::survey(&self.held.sql, &publication, via_root, followed).await?;
-            plan.apply(&self.held.sql).await?;
-            plan.joining().is_empty()
-        } else {
-            // When others entered its tables is not known.
-            publications.iter().any(|publication| publication.all_tables)
-        };
-        if !published_before {
-            self.wait_for_older_transactions().await?;
-        }
-        self.copy_by_own_snapshot(Some(tables)).await?;
-        self.held.context.progress.set_phase(Doing::Streaming);
-        Ok(())
     }
 
     /// The tables to read, as they are published.

@@ -20,6 +20,8 @@ pub(super) enum Flaw {
     ChangesSettleKeys,
     /// A key change from a chunk that is not read yet is trusted.
     TrustEveryMove,
+    /// A table that is new in the stream is read although it may lack what was done to it before.
+    StreamHasAll,
     /// Rows without a key are given although a change may be in them already.
     RowsWithoutKeyTwice,
 }

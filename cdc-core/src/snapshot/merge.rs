@@ -71,6 +71,10 @@ pub struct TablePlan {
     /// Which rows are wanted, as the source understands it; none means all. It is kept for the reads to come. Rows that it
     /// leaves out count as read.
     pub condition: Option<String>,
+    /// Its changes are in the stream from now on, and were not before: what transactions that are open now have done to it by
+    /// now never comes by, so that no read begins before they are visible. It is to be requested when the stream has it,
+    /// before the first of its changes.
+    pub newly_streamed: bool,
 }
 
 impl TablePlan {
@@ -83,6 +87,7 @@ impl TablePlan {
             text_in_byte_order: false,
             estimated_rows: None,
             condition: None,
+            newly_streamed: false,
         }
     }
 }
@@ -103,6 +108,7 @@ impl From<TablePlan> for TableState {
             chunks: 0,
             estimated_rows: plan.estimated_rows,
             condition: plan.condition,
+            newly_streamed: plan.newly_streamed,
         }
     }
 }
@@ -286,7 +292,7 @@ impl<V: Visible> Merge<V> {
     /// The answer, of a question put after [`Merge::wants_barrier`] returned.
     pub fn barrier(&mut self, ticket: BarrierTicket, barrier: &V::Barrier) {
         for table in &mut self.tables {
-            table.unknown.answered(ticket.0, barrier);
+            table.barrier(ticket.0, barrier);
         }
     }
 
@@ -328,7 +334,7 @@ impl<V: Visible> Merge<V> {
     pub fn begin(&mut self, transaction: &Arc<TransactionOrigin>) {
         let shown = self.newest.as_ref().filter(|(visible, _)| visible.shows(transaction));
         for table in &mut self.tables {
-            table.unknown.came_by(transaction);
+            table.came_by(transaction);
         }
         self.open = Some(Open {
             transaction: Arc::clone(transaction),

@@ -124,6 +124,11 @@
 //! before, and is remembered. The barrier is asked for after the base is laid. PostgreSQL has it in
 //! `pg_locks` (a transaction holds the lock on its own id until it is visible); a snapshot does not have it, because it does
 //! not list ids from its `xmax` on.
+//! A transaction that has no commit in the log yet comes by later and need not be waited for, where the source can tell.
+//! A table that [is new in the stream](TablePlan::newly_streamed) is the exception: what was done to it before never comes by, so
+//! that its first read waits until every transaction of the barrier is visible, whether it came by or not. Rows that the
+//! stream has brought by then are right: of each key what does not come by is older than what does, because a key's lock is held
+//! until its transaction is visible. The target must not have older rows of such a table: they are removed when it is asked for.
 //! Past the bound on memory the changes of a transaction are forgotten and it joins the barrier; reads in flight that may
 //! not reflect it are given up.
 //!

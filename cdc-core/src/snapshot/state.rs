@@ -64,6 +64,10 @@ pub struct TableState {
     /// Which rows are wanted, where not all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
+    /// What transactions did to it that were open when it came into the stream is not in the stream, and they may not be
+    /// visible yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub newly_streamed: bool,
 }
 
 impl TableState {
@@ -118,6 +122,7 @@ impl TableState {
         self.rows = self.rows.min(other.rows);
         self.bytes = self.bytes.min(other.bytes);
         self.chunks = self.chunks.min(other.chunks);
+        self.newly_streamed |= other.newly_streamed;
         if self.condition != other.condition {
             self.condition = None;
         }
@@ -182,6 +187,7 @@ mod tests {
                 chunks: 1,
                 estimated_rows: None,
                 condition: None,
+                newly_streamed: false,
             }],
         }
     }

@@ -19,6 +19,7 @@ use super::visible::Visible;
 use crate::data_type::DataType;
 use crate::error::Result;
 use crate::event::{Change, ChangeEvent, Operation, Payload};
+use crate::origin::TransactionOrigin;
 use crate::schema::{Schema, TableId};
 
 /// How many single keys are kept before the whole table is read again instead.
@@ -84,6 +85,7 @@ impl<V: Visible> Table<V> {
             chunks: 0,
             estimated_rows: None,
             condition: None,
+            newly_streamed: false,
         };
         let mut table = Self::new(state, Unknown::up_to_now(Some(&open.transaction)), target);
         table.schema = Some(Arc::clone(schema));
@@ -141,11 +143,29 @@ impl<V: Visible> Table<V> {
         self.state.text_in_byte_order &= asked.text_in_byte_order;
         self.state.estimated_rows = asked.estimated_rows;
         self.state.key = asked.key;
+        self.state.newly_streamed |= asked.newly_streamed;
         self.start_over(asked.left);
         if same_rows && same_key {
             self.state.condition = asked.condition;
             // The condition may leave them out.
             self.state.again = again;
+        }
+    }
+
+    /// The answer to a question for a barrier.
+    pub(super) fn barrier(&mut self, number: u64, barrier: &V::Barrier) {
+        if self.state.newly_streamed {
+            self.unknown.answered(number, barrier.clone());
+        } else {
+            self.unknown.answered(number, V::of_streamed(barrier));
+        }
+    }
+
+    /// A transaction begins to come by in the stream.
+    pub(super) fn came_by(&mut self, transaction: &Arc<TransactionOrigin>) {
+        // Of a table that is new in the stream not all that it did comes by.
+        if !self.state.newly_streamed || has_flaw(Flaw::StreamHasAll) {
+            self.unknown.came_by(transaction);
         }
     }
 
@@ -269,10 +289,12 @@ impl<V: Visible> Table<V> {
     }
 
     /// What should be read next, with how many rows.
-    pub(super) fn next_region(&self) -> Option<(Region, u64)> {
+    pub(super) fn next_region(&mut self) -> Option<(Region, u64)> {
         if !self.unknown.is_nothing() {
             return None;
         }
+        // Whatever was open when it came into the stream is visible by now.
+        self.state.newly_streamed = false;
         let taken = |region: &Region| self.reads.iter().any(|read| read.region == *region);
         if self.is_keyless() {
             let free = !self.state.left.is_empty() && !taken(&Region::Whole);

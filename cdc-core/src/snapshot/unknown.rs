@@ -90,11 +90,10 @@ impl<V: Visible> Unknown<V> {
         }
     }
 
-    pub(super) fn answered(&mut self, number: u64, barrier: &V::Barrier) {
+    pub(super) fn answered(&mut self, number: u64, mut barrier: V::Barrier) {
         if let Past::Asked(asked, came_by) = &self.past
             && *asked == number
         {
-            let mut barrier = barrier.clone();
             for transaction in came_by {
                 V::came_by(&mut barrier, transaction);
             }

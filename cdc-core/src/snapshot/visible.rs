@@ -23,6 +23,12 @@ pub trait Visible: Clone + Debug + Send + Sync + 'static {
     /// Whether the rows surely reflect the transaction. A transaction that was rolled back counts as reflected.
     fn shows(&self, transaction: &TransactionOrigin) -> bool;
 
+    /// What of a barrier counts for a table whose changes were in the stream all along: without transactions that surely have
+    /// no commit in the log yet, which will come by in whole. All of it where that cannot be told.
+    fn of_streamed(barrier: &Self::Barrier) -> Self::Barrier {
+        barrier.clone()
+    }
+
     /// Takes out of the barrier what the rows reflect, and tells whether nothing is left of it.
     fn clears(&self, barrier: &mut Self::Barrier) -> bool;
 

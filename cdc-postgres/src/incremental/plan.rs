@@ -1,9 +1,10 @@
 //! How tables can be read in chunks: by which key, in which ranges, under which conditions.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use cdc_core::TableId;
 use cdc_core::snapshot::TablePlan;
+use cdc_core::{Schema, TableId};
 use cdc_pgconn::SqlClient;
 
 use super::bounds;
@@ -39,6 +40,8 @@ pub(crate) struct TableReadPlan {
     pub(crate) select: Option<String>,
     /// An SQL condition that rows must meet beside the publication's filter.
     pub(crate) condition: Option<String>,
+    /// Its columns when the plan was made.
+    pub(crate) schema: Arc<Schema>,
 }
 
 impl TableReadPlan {
@@ -145,7 +148,8 @@ async fn plan_all(
             key.push(column);
         }
         let select = options.select_for(&table.id).map(str::to_owned);
-        let read = TableReadPlan { published: table.clone(), key, select, condition: None };
+        let schema = Arc::clone(&columns.schema);
+        let read = TableReadPlan { published: table.clone(), key, select, condition: None, schema };
         let size = bounds::size(client, table.oid).await?;
         let mut plan = TablePlan::new(table.id.clone(), names);
         plan.ranges = bounds::ranges(client, &read, &columns, size, readers).await?;

@@ -202,6 +202,7 @@ mod tests {
             key: vec![key("a", "bigint"), key("b", "text")],
             select: None,
             condition: None,
+            schema: cdc_core::Schema::builder().build().unwrap(),
         }
     }
 

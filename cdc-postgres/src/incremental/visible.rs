@@ -6,19 +6,20 @@ use cdc_core::{TransactionId, TransactionOrigin};
 use crate::lsn::Lsn;
 pub(crate) use crate::snapshot::visible::Visible as PgVisible;
 
-/// Transactions that may stand in the log without being visible: their ids, of 64 bits.
+/// Transactions that have not ended: their ids, of 64 bits, in no order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Barrier(Vec<u64>);
+pub(crate) struct Barrier {
+    /// Those that may stand in the log without being visible.
+    pub(crate) perhaps_logged: Vec<u64>,
+    /// Those whose commit is surely not in the log yet.
+    pub(crate) open: Vec<u64>,
+}
 
 impl Barrier {
-    pub(crate) fn new(xids: impl IntoIterator<Item = u64>) -> Self {
-        Barrier(xids.into_iter().collect())
-    }
-
-    /// The ids, in no order.
-    #[cfg(test)]
-    pub(crate) fn xids(&self) -> &[u64] {
-        &self.0
+    fn retain(&mut self, keep: impl Fn(u64) -> bool) -> bool {
+        self.perhaps_logged.retain(|xid| keep(*xid));
+        self.open.retain(|xid| keep(*xid));
+        self.perhaps_logged.is_empty() && self.open.is_empty()
     }
 }
 
@@ -39,17 +40,18 @@ impl Visible for PgVisible {
         xid_of(transaction).is_some_and(|xid| PgVisible::shows(self, xid))
     }
 
+    fn of_streamed(barrier: &Barrier) -> Barrier {
+        Barrier { open: Vec::new(), ..barrier.clone() }
+    }
+
     fn clears(&self, barrier: &mut Barrier) -> bool {
-        barrier.0.retain(|xid| !self.has_ended(*xid));
-        barrier.0.is_empty()
+        barrier.retain(|xid| !self.has_ended(xid))
     }
 
     /// The log has the low 32 bits of an id, which are its own among all that are open at a time.
     fn came_by(barrier: &mut Barrier, transaction: &TransactionOrigin) -> bool {
-        if let Some(came) = xid_of(transaction) {
-            barrier.0.retain(|xid| xid & 0xffff_ffff != u64::from(came));
-        }
-        barrier.0.is_empty()
+        let came = xid_of(transaction).map(u64::from);
+        barrier.retain(|xid| Some(xid & 0xffff_ffff) != came)
     }
 }
 
@@ -72,12 +74,18 @@ mod tests {
     #[test]
     fn a_barrier_ends_by_what_is_shown_and_by_what_comes_by() {
         let epoch = 3u64 << 32;
-        let mut barrier = Barrier::new([epoch - 1, epoch + 5, epoch + 9]);
+        let mut barrier =
+            Barrier { perhaps_logged: vec![epoch - 1, epoch + 5], open: vec![epoch + 9] };
         let visible: PgVisible = format!("{}:{}:", epoch + 5, epoch + 5).parse().unwrap();
         assert!(!visible.clears(&mut barrier));
-        assert_eq!(barrier.xids(), [epoch + 5, epoch + 9]);
+        assert_eq!(
+            (&*barrier.perhaps_logged, &*barrier.open),
+            ([epoch + 5].as_slice(), [epoch + 9].as_slice())
+        );
         assert!(!PgVisible::came_by(&mut barrier, &transaction(9)));
         assert!(PgVisible::came_by(&mut barrier, &transaction(5)));
+        let open = Barrier { perhaps_logged: Vec::new(), open: vec![epoch + 9] };
+        assert_eq!(PgVisible::of_streamed(&open), Barrier::default());
     }
 
     #[test]

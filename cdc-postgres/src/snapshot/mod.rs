@@ -1,7 +1,7 @@
-//! Reading rows that were there before: one transaction for all tables, COPY for each.
+//! Reading rows with nothing to follow: one transaction for all tables, COPY for each.
 //!
-//! The set of transactions that the snapshot shows is known exactly, and their changes are left out of the stream. The snapshot
-//! that is exported when a slot is made is read in chunks instead ([`exported`], and [`incremental`](crate::incremental)).
+//! Where the log is followed rows are read in chunks instead ([`incremental`](crate::incremental)), those of the first copy by the
+//! snapshot that is exported when the slot is made ([`exported`]).
 
 mod copy;
 mod exported;
@@ -46,8 +46,6 @@ pub(crate) struct SnapshotTable {
 pub(crate) struct SnapshotReader {
     client: SqlClient,
     pub(crate) tables: Vec<SnapshotTable>,
-    /// What it shows, and a position that no transaction it shows was committed behind.
-    pub(crate) shows: (Visible, Lsn),
     /// The first transaction id that was not given yet at the snapshot.
     pub(crate) next_xid: u32,
 }
@@ -70,13 +68,12 @@ impl SnapshotReader {
             .await
             .map_err(failed(&client, "opening the snapshot"))?;
         lock(&client, published, options).await?;
-        let (visible, until) = visible_set(&client).await?;
+        let (visible, _) = visible_set(&client).await?;
         let next_xid = u32::try_from(visible.next() & u64::from(u32::MAX)).unwrap_or_default();
         rewritten::check_files(&client, published).await?;
         // The snapshot is no older than the locks, so that its catalog is the present one.
         let tables = describe_all(&client, published, options).await?;
-        let shows = (visible, until);
-        Ok(SnapshotReader { client, tables, shows, next_xid })
+        Ok(SnapshotReader { client, tables, next_xid })
     }
 
     /// The rows of a table.

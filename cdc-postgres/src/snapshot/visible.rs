@@ -37,11 +37,6 @@ impl Visible {
         }
     }
 
-    /// Whether every transaction before this id has ended.
-    pub(crate) fn all_ended_before(&self, xid: u64) -> bool {
-        self.xmin >= xid
-    }
-
     /// The first id that was not given yet.
     pub(crate) fn next(&self) -> u64 {
         self.xmax

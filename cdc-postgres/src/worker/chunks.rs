@@ -14,10 +14,13 @@ use crate::catalog::publications::PublishedTable;
 use crate::error::{PostgresError, UNDEFINED_TABLE};
 use crate::incremental::plan::{self, TableReadPlan, plan};
 use crate::incremental::readers;
+use crate::slot;
 use crate::stream::LogStream;
 
 /// How often the server is asked how far the log goes, while rows wait for it.
 pub(super) const ASK_INTERVAL: Duration = Duration::from_millis(10);
+/// How often it is told which transactions rows wait for.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the progress is told.
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -43,9 +46,21 @@ impl Worker {
         if state.reported_at.is_none_or(|at| at + REPORT_INTERVAL <= now) {
             state.reported_at = Some(now);
             state.merging.report();
+            self.tell_waiting(state, now).await?;
             if state.next_look() <= now {
                 self.look(state).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Says now and then which transactions the rows wait for.
+    async fn tell_waiting(&self, state: &mut Following, now: Instant) -> Result<(), PostgresError> {
+        if !state.merging.waits_for_transactions() {
+            state.waits_since = None;
+        } else if *state.waits_since.get_or_insert(now) + PATIENCE <= now {
+            state.waits_since = Some(now);
+            slot::warn_of_open_transactions(&self.held.sql, "rows that are to be read").await?;
         }
         Ok(())
     }
@@ -76,11 +91,15 @@ impl Worker {
 
     /// Takes the rows that the merge has ready.
     pub(super) async fn give_rows(&mut self, state: &mut Following) -> Result<(), PostgresError> {
+        let most = self.options.settings.snapshot_fetch_size.unwrap_or(usize::MAX);
         while state.merging.has_events() {
-            let (room, stamp) = (state.batch.room(), self.stamp(state));
-            let Following { merging, batch, .. } = state;
+            let (mut room, stamp) = (state.batch.room(), self.stamp(state));
+            room.max_events = room.max_events.min(most);
+            let Following { merging, batch, .. } = &mut *state;
+            let before = batch.len();
             merging.take(&room, &stamp, |event, size| batch.push_sized(event, size));
-            if state.batch.is_full() {
+            let is_enough = usize::try_from(batch.len() - before).is_ok_and(|len| len >= most);
+            if is_enough || state.batch.is_full() {
                 self.flush(state).await?;
             }
         }
@@ -91,7 +110,7 @@ impl Worker {
     }
 
     /// Where rows are given that are merged into the stream.
-    fn stamp(&self, state: &Following) -> Stamp {
+    pub(super) fn stamp(&self, state: &Following) -> Stamp {
         let position = state.decoder.position();
         let lsn = position.point().lsn.0;
         Stamp { transaction: self.read_origin(None, [lsn, position.copies]), log_position: lsn }
@@ -250,6 +269,7 @@ impl Worker {
                 read.choose(&condition);
                 plan.condition = Some(condition);
             }
+            plan.newly_streamed = !self.were_streamed();
         }
         Ok(plans)
     }

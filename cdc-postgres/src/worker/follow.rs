@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::Worker;
 use super::chunks::{ASK_INTERVAL, REPORT_INTERVAL};
+use super::joining::named;
 use super::merging::Merging;
 use super::signals::Signals;
 use crate::acquire::start_failed;
@@ -55,6 +56,8 @@ pub(super) struct Following {
     /// When the server was asked last how far the log goes, and the progress was told.
     pub(super) asked_at: Option<Instant>,
     pub(super) reported_at: Option<Instant>,
+    /// Since when rows wait for transactions, or when that was told.
+    pub(super) waits_since: Option<Instant>,
     /// Behind the last batch that was sent.
     sent: Point,
     /// When the catalog was last looked at, and where the log was then.
@@ -94,6 +97,7 @@ impl Worker {
             signals,
             asked_at: None,
             reported_at: None,
+            waits_since: None,
             sent: self.position.point(),
             looked_at: None,
             seen: self.position.end,
@@ -101,7 +105,8 @@ impl Worker {
         if chunks.all && self.options.copies() {
             self.read_everything(&mut state).await?;
         }
-        self.join_waiting(&mut state).await?;
+        self.request_copies(&mut state).await?;
+        self.name_joining(&mut state).await?;
         loop {
             if state.merging.is_active() {
                 self.merge_on(&mut state, &stream).await?;
@@ -113,6 +118,9 @@ impl Worker {
                 biased;
                 Some((request, answer)) = self.requests.recv(), if between => {
                     self.request(&mut state, request, answer).await?;
+                }
+                () = named(&self.acknowledged, self.waiting.as_ref()), if between => {
+                    self.join(&mut state).await?;
                 }
                 answer = state.merging.next_answer(), if merging => {
                     self.take_answer(&mut state, answer).await?;
@@ -134,28 +142,9 @@ impl Worker {
             }
             if state.wants_idle() && state.next_look() <= Instant::now() {
                 self.look(&mut state).await?;
-                self.send_position(&mut state).await?;
+                self.send_position(&mut state, false).await?;
             }
         }
-    }
-
-    /// Lets tables join that wait for the log to be read up to a point.
-    async fn join_waiting(&mut self, state: &mut Following) -> Result<(), PostgresError> {
-        if self.waiting.is_none() || state.decoder.in_transaction() {
-            return Ok(());
-        }
-        let reached = state.decoder.position().point().lsn;
-        if self.waiting.as_ref().is_none_or(|joining| reached < joining.at) {
-            return Ok(());
-        }
-        let Some(joining) = self.waiting.take() else { return Ok(()) };
-        self.flush(state).await?;
-        self.position = state.position();
-        self.join(joining.tables).await?;
-        state.sent = self.position.point();
-        state.decoder.relations.take_announced(&mut self.relations);
-        state.decoder.join(Position { chunks: Chunks::default(), ..self.position.clone() });
-        Ok(())
     }
 
     async fn take(&mut self, state: &mut Following, chunk: Chunk) -> Result<(), PostgresError> {
@@ -191,7 +180,7 @@ impl Worker {
                 self.give_rows(state).await?;
             }
             if self.waiting.is_some() {
-                self.join_waiting(state).await?;
+                self.name_joining(state).await?;
             }
         }
         state.show()?;
@@ -299,12 +288,17 @@ impl Worker {
         self.send(batch).await
     }
 
-    /// Sends where the log is read up to, without an event.
-    async fn send_position(&mut self, state: &mut Following) -> Result<(), PostgresError> {
+    /// Sends where the log is read up to, without an event; to be saved at once where that is wanted.
+    pub(super) async fn send_position(
+        &mut self,
+        state: &mut Following,
+        save_now: bool,
+    ) -> Result<(), PostgresError> {
         self.position = state.position();
         state.sent = self.position.point();
         state.merging.saved();
-        self.send(Batch::empty(self.position.to_offset())).await
+        let batch = Batch { save_now, ..Batch::empty(self.position.to_offset()) };
+        self.send(batch).await
     }
 
     /// Puts together what the log and the catalog say of a table.

@@ -182,6 +182,11 @@ impl Merging {
         self.dirty
     }
 
+    /// Whether rows wait until transactions are visible.
+    pub(super) fn waits_for_transactions(&self) -> bool {
+        self.merge.wants_visible()
+    }
+
     // ---- requests
 
     /// Asks for tables; the stream stands between two transactions, at `position`.

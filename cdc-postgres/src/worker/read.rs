@@ -13,6 +13,7 @@ use super::Worker;
 use super::marks::Marks;
 use crate::batch::BatchBuilder;
 use crate::error::PostgresError;
+use crate::position::Phase;
 use crate::snapshot::{SnapshotReader, SnapshotTable};
 
 /// So many bytes of values are stored together.
@@ -136,7 +137,11 @@ impl Worker {
         }
         drop(rows);
         reader.close().await?;
-        self.finish_copy(None).await
+        // From here on changes follow.
+        self.position.phase = Phase::Streaming;
+        self.position.copies += 1;
+        self.position.sent = 0;
+        self.save_now().await
     }
 }
 

@@ -277,3 +277,59 @@ async fn a_target_that_joins_later_gets_all_rows_beside_the_stream() {
     }
     source.drop_now().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_stands_still_while_a_table_joins_has_it_too_after_a_kill() {
+    let source = Database::shared("joined").await;
+    source.run("CREATE TABLE first (id int PRIMARY KEY); INSERT INTO first VALUES (1)").await;
+    let (near, far) = (Database::shared("joined_near").await, Database::shared("joined_far").await);
+    let table = "CREATE TABLE later (id int PRIMARY KEY, note text)";
+    for target in [&near, &far] {
+        target.run(&format!("{table}; INSERT INTO later VALUES (-1, 'of an earlier life')")).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let arguments = [
+        source.url.as_str(),
+        near.url.as_str(),
+        far.url.as_str(),
+        "--state",
+        state.to_str().unwrap(),
+    ];
+    drain(&arguments);
+    source
+        .run(&format!(
+            "{table}; INSERT INTO later SELECT i, 'old' FROM generate_series(1, 5000) i;
+             CREATE TABLE later_keyless (n int); INSERT INTO later_keyless SELECT generate_series(1, 100)"
+        ))
+        .await;
+    let mut blocker = crate::database::connect(&far.url).await;
+    for round in 1..4 {
+        let change = format!(
+            "INSERT INTO first SELECT max(id) + 1 FROM first; UPDATE later SET note = 'n{round}' WHERE id % 7 = {round};
+             UPDATE later SET id = -100 * id WHERE id = {round} * 10; DELETE FROM later WHERE id = {round};
+             INSERT INTO later_keyless VALUES (-{round})"
+        );
+        let lock = blocker.transaction().await.unwrap();
+        lock.batch_execute("LOCK TABLE later IN ACCESS EXCLUSIVE MODE").await.unwrap();
+        let mut program = Program::start(&arguments);
+        source.run(&change).await;
+        let rows = "SELECT count(*) FROM later";
+        let all = source.one(rows).await;
+        crate::database::eventually(
+            "one target has all of it",
+            Duration::from_secs(30),
+            async || near.one(rows).await == all,
+        )
+        .await;
+        program.kill();
+        source.run(&change.replace("WHERE id = ", "WHERE id = 1000 + ")).await;
+        drop(lock);
+    }
+    drain(&arguments);
+    source.assert_copied_to(&near).await;
+    source.assert_copied_to(&far).await;
+    for database in [source, near, far] {
+        database.drop_now().await;
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::setup::OPEN;
 use super::tape::Tape;
 use crate::data_type::DataType;
 use crate::event::{Change, ChangeEvent, Destination};
@@ -167,6 +168,8 @@ pub(super) struct Transaction {
     pub(super) shown: bool,
     place: usize,
     pub(super) origin: Arc<TransactionOrigin>,
+    /// So many of its statements are not in the stream: the tables came into it later.
+    unseen: usize,
 }
 
 /// What the adversary may do.
@@ -287,6 +290,7 @@ impl Database {
             shown: false,
             place: usize::MAX,
             origin: origin(Some(number), 0, 0),
+            unseen: 0,
         });
         Some(said)
     }
@@ -420,9 +424,23 @@ impl Database {
 
     /// The transactions that hold the lock on their own id, as in `pg_locks`.
     pub(super) fn locked_ids(&self) -> u64 {
-        let held = |t: &Transaction| matches!(t.status, Status::Active | Status::Logged);
-        let numbers = self.transactions.iter().enumerate().filter(|(_, t)| held(t));
-        numbers.fold(0, |set, (number, _)| set | 1 << number)
+        self.transactions.iter().enumerate().fold(0, |set, (number, t)| match t.status {
+            Status::Logged => set | 1 << number,
+            Status::Active => set | 1 << OPEN << number,
+            Status::Aborted | Status::Visible => set,
+        })
+    }
+
+    /// The tables come into the stream now. What was done before is not in it: of a transaction that is open perhaps only the
+    /// later part.
+    pub(super) fn begin_to_stream(&mut self, tape: &mut Tape) {
+        for transaction in &mut self.transactions {
+            let statements = transaction.statements.len();
+            transaction.unseen = statements;
+            if transaction.status == Status::Active {
+                transaction.unseen -= tape.pick(statements + 1);
+            }
+        }
     }
 
     /// The transactions before a place of the log.
@@ -502,6 +520,9 @@ impl Database {
     pub(super) fn change(&self, place: usize, index: usize) -> Option<ChangeEvent> {
         let transaction = &self.transactions[self.log[place]];
         let statement = transaction.statements[index];
+        if index < transaction.unseen {
+            return None;
+        }
         let generation = self.history[place][index].generation;
         let change = match statement {
             Statement::Insert(key, row) => {

@@ -150,6 +150,14 @@ mod holds {
     }
 
     #[test]
+    fn tables_that_are_new_in_the_stream_get_what_was_done_to_them_before() {
+        const BOTH: &[Delivery] = &[Delivery::Transactional, Delivery::Idempotent];
+        let setup = Setup { targets: BOTH, start: Some(Start::NewlyStreamed), ..SETUP };
+        holds::<Exact>(setup);
+        holds::<Exact>(Setup { small_memory: true, ..setup });
+    }
+
+    #[test]
     fn with_visible_sets_that_lag_behind_what_is_read_it_holds_too() {
         holds::<Subset>(Setup { workload: MYSQL, ..SETUP });
     }
@@ -273,6 +281,18 @@ mod notices {
         let setup = Setup { targets: BOTH, ..SETUP };
         // It takes two kills and several moves: one schedule in some thousands.
         is_noticed_from::<Exact>(4_200, setup, Some(Flaw::ChangesSettleKeys));
+    }
+
+    #[test]
+    fn a_table_that_is_new_in_the_stream_read_as_if_all_came_by() {
+        let setup = Setup { start: Some(Start::NewlyStreamed), ..PLAIN };
+        is_noticed::<Exact>(setup, Some(Flaw::StreamHasAll));
+    }
+
+    #[test]
+    fn a_table_that_is_new_in_the_stream_taken_as_one_that_was_in_it() {
+        let setup = Setup { start: Some(Start::NewlyStreamed), ..PLAIN };
+        shell_flaw_is_noticed::<Exact>(setup, ShellFlaw::AsIfStreamed);
     }
 
     #[test]

@@ -14,9 +14,12 @@ pub(super) trait Kind: Visible<Position = usize, Barrier = u64> {
 fn number(transaction: &TransactionOrigin) -> u32 {
     match transaction.id {
         Some(TransactionId::Xid(number)) => number,
-        _ => 63,
+        _ => 31,
     }
 }
+
+/// From this bit on a barrier has the transactions whose commit is not in the log.
+pub(super) const OPEN: u64 = 32;
 
 /// As PostgreSQL: exact.
 #[derive(Debug, Clone)]
@@ -39,6 +42,11 @@ impl Visible for Exact {
     type Position = usize;
     type Barrier = u64;
 
+    /// As `pg_stat_activity` tells it of sessions that idle in a transaction.
+    fn of_streamed(barrier: &u64) -> u64 {
+        *barrier & !(u64::MAX << OPEN)
+    }
+
     fn shows(&self, transaction: &TransactionOrigin) -> bool {
         match self {
             Exact::Own(shown) => shown >> number(transaction) & 1 == 1,
@@ -48,13 +56,13 @@ impl Visible for Exact {
 
     fn clears(&self, barrier: &mut u64) -> bool {
         match self {
-            Exact::Own(shown) => take_out(barrier, *shown),
+            Exact::Own(shown) => take_out(barrier, *shown | *shown << OPEN),
             Exact::Exported(_) => false,
         }
     }
 
     fn came_by(barrier: &mut u64, transaction: &TransactionOrigin) -> bool {
-        take_out(barrier, 1 << number(transaction))
+        take_out(barrier, 1 << number(transaction) | 1 << OPEN << number(transaction))
     }
 }
 
@@ -102,6 +110,8 @@ pub(super) enum ShellFlaw {
     /// The end of what the visible set has.
     HorizonIsVisible,
     NoBarrier,
+    /// Tables that are new in the stream are asked for as if they had been there.
+    AsIfStreamed,
     PendingKeysNotSaved,
     /// After a restart inside a transaction, what was done of it is not handed in.
     NothingAlreadyDone,
@@ -131,4 +141,6 @@ pub(super) enum Start {
     Merged,
     /// The target has everything; a snapshot is asked for.
     OnDemand,
+    /// Into an empty target; what transactions have done by now that are open is not in the stream.
+    NewlyStreamed,
 }

@@ -150,6 +150,14 @@ impl<V: Kind> World<V> {
                 self.merge.request(plans, FirstReads::Exported);
             }
             Start::Merged => self.merge.request(plans, FirstReads::Own),
+            Start::NewlyStreamed => {
+                self.database.begin_to_stream(&mut self.tape);
+                let mut plans = plans;
+                for plan in &mut plans {
+                    plan.newly_streamed = self.setup.flaw != Some(ShellFlaw::AsIfStreamed);
+                }
+                self.merge.request(plans, FirstReads::Own);
+            }
             Start::OnDemand => {}
         }
         self.requested = start != Start::OnDemand;
