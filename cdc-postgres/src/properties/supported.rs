@@ -190,7 +190,7 @@ pub(crate) const SUPPORTED: &[Supported] = &[
         "snapshot.mode",
         "initial",
         "no_data",
-        "initial, always, initial_only, no_data, when_needed. `always` copies again at each later start, beside the changes; after `initial_only` the pipeline ends; `when_needed` copies again, after the targets are emptied, where the slot is gone, has lost log, was read by somebody else or is of another timeline",
+        "initial, always, initial_only, no_data, when_needed. `always` copies again at each later start, beside the changes (`source.snapshot` of its rows is `incremental`); after `initial_only` the pipeline ends; `when_needed` copies again, after the targets are emptied, where the slot is gone, has lost log, was read by somebody else or is of another timeline",
     ),
     option(
         "snapshot.isolation.mode",
