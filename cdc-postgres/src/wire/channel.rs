@@ -39,34 +39,15 @@ impl Channel {
         self.pace = Pace::off();
     }
 
-    /// Reads what there is, when it is time to; of a backlog what a few pauses bring. Cancel-safe.
+    /// Reads once, as much as there is, when it is time to. Cancel-safe.
     pub(super) async fn fill(&mut self) -> Result<(), ConnectError> {
-        loop {
-            match self.read().await {
-                // What came before is handed on first, the server's last words perhaps; the end is read again.
-                Ok(0) | Err(_) if self.pace.end_gathering() => return Ok(()),
-                Ok(0) => {
-                    return Err(self.broken(io::Error::new(
-                        io::ErrorKind::UnexpectedEof,
-                        "the server closed the connection",
-                    )));
-                }
-                Ok(bytes) if self.pace.note(bytes, Instant::now()) => return Ok(()),
-                Ok(_) => {}
-                Err(error) => return Err(self.broken(error)),
-            }
-        }
-    }
-
-    /// Reads once, as much as there is, when it is time to.
-    async fn read(&mut self) -> io::Result<usize> {
-        loop {
+        let read = loop {
             match self.pace.wait() {
-                Wait::Data => return self.stream.read_buf(self.frames.space()).await,
+                Wait::Data => break self.stream.read_buf(self.frames.space()).await,
                 Wait::Drain => {
                     let read = pin!(self.stream.read_buf(self.frames.space()));
                     match read.now_or_never() {
-                        Some(read) => return read,
+                        Some(read) => break read,
                         None => self.pace.drained(Instant::now()),
                     }
                 }
@@ -74,9 +55,20 @@ impl Channel {
                     // The thread stands still, not only this task: the runtime would look at the socket, and be woken by
                     // every message.
                     std::thread::sleep(until.saturating_duration_since(Instant::now()));
-                    return self.stream.read_buf(self.frames.space()).await;
+                    break self.stream.read_buf(self.frames.space()).await;
                 }
             }
+        };
+        match read {
+            Ok(0) => Err(self.broken(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the server closed the connection",
+            ))),
+            Ok(bytes) => {
+                self.pace.note(bytes, Instant::now());
+                Ok(())
+            }
+            Err(error) => Err(self.broken(error)),
         }
     }
 

@@ -4,7 +4,7 @@
 //! paid by the walsender, as is a packet of its own for every message: more than half of its time. A reader that stays away
 //! for a moment is woken by none, and its silence makes the server's TCP put what follows into few large packets. So while
 //! there is a backlog this side pauses for [`PAUSE`], then takes all that has come; a reader that has caught up reads every
-//! byte at once. What a few pauses bring is handed on together: each hand-over wakes the tasks behind it.
+//! byte at once.
 //!
 //! What is decided here is pure; [`super::channel`] waits and reads.
 
@@ -19,10 +19,6 @@ const SPAN: Duration = Duration::from_millis(1);
 /// More than this within [`SPAN`] is a backlog. A reader that is woken by each message still sees several times as
 /// much of one; a thousand small transactions a second are far below it.
 const BACKLOG: usize = 8 * 1024;
-
-/// So much of a backlog is handed on together, or what has come in [`GATHER_TIME`].
-const GATHER: usize = 64 * 1024;
-const GATHER_TIME: Duration = Duration::from_millis(1);
 
 /// What to do before the next read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,23 +42,12 @@ pub(super) struct Pace {
     /// When the span began in which bytes are counted.
     since: Option<Instant>,
     bytes: usize,
-    /// What was read and not handed on yet: how much, and since when.
-    gathered: usize,
-    gathering_since: Option<Instant>,
 }
 
 impl Pace {
     /// Every byte at once.
     pub(super) fn off() -> Self {
-        Pace {
-            on: false,
-            backlog: false,
-            until: None,
-            since: None,
-            bytes: 0,
-            gathered: 0,
-            gathering_since: None,
-        }
+        Pace { on: false, backlog: false, until: None, since: None, bytes: 0 }
     }
 
     /// A backlog in large pieces.
@@ -84,28 +69,8 @@ impl Pace {
         self.until = Some(now + PAUSE);
     }
 
-    /// Notes what a read has brought; true when it is to be handed on now.
-    pub(super) fn note(&mut self, bytes: usize, now: Instant) -> bool {
-        self.measure(bytes, now);
-        self.gathered = self.gathered.saturating_add(bytes);
-        let since = *self.gathering_since.get_or_insert(now);
-        let is_enough = !self.on
-            || !self.backlog
-            || self.gathered >= GATHER
-            || now.saturating_duration_since(since) >= GATHER_TIME;
-        if is_enough {
-            self.end_gathering();
-        }
-        is_enough
-    }
-
-    /// Hands on what was gathered; false where that is nothing.
-    pub(super) fn end_gathering(&mut self) -> bool {
-        self.gathered = 0;
-        self.gathering_since.take().is_some()
-    }
-
-    fn measure(&mut self, bytes: usize, now: Instant) {
+    /// Notes what a read has brought.
+    pub(super) fn note(&mut self, bytes: usize, now: Instant) {
         self.until = None;
         let since = *self.since.get_or_insert(now);
         let span = now.saturating_duration_since(since);
@@ -168,19 +133,6 @@ mod tests {
         assert_eq!(pace.wait(), Wait::Pause(start + PAUSE));
         pace.note(16_000, after(start, 350));
         assert_eq!(pace.wait(), Wait::Drain);
-    }
-
-    #[test]
-    fn of_a_backlog_is_handed_on_what_a_few_pauses_bring() {
-        let start = Instant::now();
-        let mut pace = Pace::on();
-        assert!(pace.note(400, start), "no backlog");
-        assert!(!pace.note(20_000, after(start, 10)));
-        assert!(!pace.note(20_000, after(start, 310)));
-        assert!(pace.note(30_000, after(start, 610)), "it is much");
-        assert!(!pace.note(10_000, after(start, 910)));
-        assert!(pace.note(10_000, after(start, 1_910)), "it took long");
-        assert!(Pace::off().note(1, start));
     }
 
     #[test]
