@@ -395,7 +395,7 @@ impl PostgresSourceBuilder {
         self
     }
 
-    /// How many bytes of transactions in progress stay in memory. Default 8 MiB.
+    /// How many bytes of transactions in progress stay in memory. Default 4 MiB.
     pub fn spill_above(mut self, bytes: usize) -> Self {
         self.given.settings.spill.memory = bytes;
         self

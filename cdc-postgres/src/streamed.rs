@@ -27,7 +27,7 @@ pub(crate) struct SpillOptions {
 
 impl Default for SpillOptions {
     fn default() -> Self {
-        SpillOptions { memory: 8 << 20, folder: std::env::temp_dir() }
+        SpillOptions { memory: 4 << 20, folder: std::env::temp_dir() }
     }
 }
 
