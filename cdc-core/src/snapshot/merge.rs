@@ -586,8 +586,8 @@ impl<V: Visible> Merge<V> {
         !self.outbox.is_empty()
     }
 
-    /// Takes events of snapshots, each with the bytes that its values take, until the bounds are reached. The offset of a batch that ends here has [`Merge::state`]
-    /// as it is after this.
+    /// Takes events of snapshots, each with the bytes that its values take, until the bounds are reached. The offset of a batch
+    /// that ends here has [`Merge::state`] as it is after this.
     pub fn take(
         &mut self,
         limits: &BatchLimits,

@@ -20,6 +20,22 @@ pub struct Stamp {
     pub log_position: u64,
 }
 
+impl Stamp {
+    /// The origin of an event of a table that is given here, with its number among the events of snapshots.
+    pub fn origin(&self, table: Arc<TableId>, number: u64, mark: SnapshotMark) -> Origin {
+        Origin {
+            transaction: Arc::clone(&self.transaction),
+            index: number,
+            log_position: self.log_position,
+            table: Some(table),
+            snapshot: mark,
+            shown_by_snapshot: false,
+            batch: 0,
+            place: 0,
+        }
+    }
+}
+
 /// In the order in which they are given.
 #[derive(Debug)]
 pub(super) enum Item {
@@ -77,16 +93,7 @@ impl Outbox {
     #[inline]
     pub(super) fn pop(&mut self, stamp: &Stamp, number: u64) -> Option<Taken> {
         let mark = self.mark;
-        let origin = |table: &Arc<TableId>| Origin {
-            transaction: Arc::clone(&stamp.transaction),
-            index: number,
-            log_position: stamp.log_position,
-            table: Some(Arc::clone(table)),
-            snapshot: mark,
-            shown_by_snapshot: false,
-            batch: 0,
-            place: 0,
-        };
+        let origin = |table: &Arc<TableId>| stamp.origin(Arc::clone(table), number, mark);
         loop {
             match self.items.front_mut()? {
                 Item::Rows(table, destination, rows, _) => {

@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use cdc_core::snapshot::{Stamp, TablePlan, TableState};
 use cdc_core::status::Phase as Doing;
-use cdc_core::{
-    Change, ChangeEvent, Destination, Operation, Origin, Schema, SnapshotMark, TableId,
-};
+use cdc_core::{ChangeEvent, Operation, Schema, SnapshotMark, TableId};
 
 use super::Worker;
 use super::marks::Marks;
@@ -107,32 +105,12 @@ impl Worker {
         schemas: &[Option<Arc<Schema>>],
         emptied: bool,
     ) -> Result<(), PostgresError> {
-        let events = schemas.iter().flatten().count() * if emptied { 2 } else { 1 };
-        let mut number = copy.merging.number(events);
         for (table, schema) in published.iter().zip(schemas) {
             let Some(schema) = schema else { continue };
             self.relations.announce(&table.id, schema);
-            let origin = Origin {
-                transaction: Arc::clone(&copy.stamp.transaction),
-                index: 0,
-                log_position: copy.stamp.log_position,
-                table: Some(Arc::new(table.id.clone())),
-                snapshot: SnapshotMark::Row,
-                shown_by_snapshot: false,
-                batch: 0,
-                place: 0,
-            };
-            let destination = Destination::of_table(&table.id);
-            let mut event = |change| {
-                let origin = Origin { index: number, ..origin.clone() };
-                number += 1;
-                ChangeEvent::change(destination.clone(), change, origin)
-            };
-            let announced = event(Change::table(Arc::clone(schema)));
-            copy.merging.announced(announced.clone(), &mut Vec::new())?;
-            copy.batch.push(announced);
-            if emptied {
-                copy.batch.push(event(Change::truncate(Arc::clone(schema))));
+            let place = (&copy.stamp, SnapshotMark::Row);
+            for event in copy.merging.announce(&table.id, schema, place, emptied)? {
+                copy.batch.push(event);
             }
         }
         copy.before = copy.merging.chunks();

@@ -6,11 +6,10 @@
 //! published and forgotten, the tables are entered into the publication and asked for at one place of the stream: none of their
 //! changes has come yet.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use cdc_core::snapshot::TablePlan;
-use cdc_core::{Change, ChangeEvent, Destination, Origin, SnapshotMark, SnapshotOf, TableId};
+use cdc_core::{SnapshotMark, SnapshotOf, TableId};
 use tokio::time::Instant;
 
 use super::Worker;
@@ -215,32 +214,13 @@ impl Worker {
         state: &mut Following,
         plans: &[(TablePlan, TableReadPlan)],
     ) -> Result<(), PostgresError> {
-        let keyed: Vec<_> = plans.iter().filter(|(plan, _)| !plan.key.is_empty()).collect();
-        let mut index = state.merging.number(keyed.len() * 2);
         let stamp = self.stamp(state);
-        for (plan, read) in keyed {
-            let destination = Destination::of_table(&plan.table);
-            let table = Arc::new(plan.table.clone());
-            let mut event = |change| {
-                let origin = Origin {
-                    transaction: Arc::clone(&stamp.transaction),
-                    index,
-                    log_position: stamp.log_position,
-                    table: Some(Arc::clone(&table)),
-                    snapshot: SnapshotMark::Incremental,
-                    shown_by_snapshot: false,
-                    batch: 0,
-                    place: 0,
-                };
-                index += 1;
-                ChangeEvent::change(destination.clone(), change, origin)
-            };
-            let announced = event(Change::table(Arc::clone(&read.schema)));
-            let truncate = event(Change::truncate(Arc::clone(&read.schema)));
-            state.merging.announced(announced.clone(), &mut Vec::new())?;
+        for (plan, read) in plans.iter().filter(|(plan, _)| !plan.key.is_empty()) {
             state.decoder.relations.announce(&plan.table, &read.schema);
-            state.batch.push(announced);
-            state.batch.push(truncate);
+            let place = (&stamp, SnapshotMark::Incremental);
+            for event in state.merging.announce(&plan.table, &read.schema, place, true)? {
+                state.batch.push(event);
+            }
         }
         Ok(())
     }

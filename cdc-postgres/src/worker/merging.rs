@@ -8,7 +8,9 @@ use cdc_core::snapshot::{
     ChunkTarget, FirstReads, Merge, MergeOptions, Read, ReadId, Region, Stamp, TablePlan,
 };
 use cdc_core::status::Progress;
-use cdc_core::{BatchLimits, ChangeEvent, SnapshotMark, TableId, TransactionOrigin};
+use cdc_core::{
+    BatchLimits, Change, ChangeEvent, Destination, Schema, SnapshotMark, TableId, TransactionOrigin,
+};
 use tokio::time::Instant;
 
 use crate::error::PostgresError;
@@ -133,13 +135,30 @@ impl Merging {
         }
     }
 
-    /// Notes the columns of a table, between two transactions.
-    pub(super) fn announced(
+    /// The columns of a table, between two transactions, and where targets are to empty it the truncate: events that are
+    /// given before those of the merge.
+    pub(super) fn announce(
         &mut self,
-        table: ChangeEvent,
-        out: &mut Vec<ChangeEvent>,
-    ) -> Result<(), PostgresError> {
-        self.change(table, out)
+        table: &TableId,
+        schema: &Arc<Schema>,
+        (stamp, mark): (&Stamp, SnapshotMark),
+        emptied: bool,
+    ) -> Result<Vec<ChangeEvent>, PostgresError> {
+        let mut changes = vec![Change::table(Arc::clone(schema))];
+        if emptied {
+            changes.push(Change::truncate(Arc::clone(schema)));
+        }
+        let (of, destination) = (Arc::new(table.clone()), Destination::of_table(table));
+        let numbers = self.number(changes.len())..;
+        let event = |(change, number)| {
+            let origin = stamp.origin(Arc::clone(&of), number, mark);
+            ChangeEvent::change(destination.clone(), change, origin)
+        };
+        let events: Vec<ChangeEvent> = changes.into_iter().zip(numbers).map(event).collect();
+        if let Some(columns) = events.first() {
+            self.change(columns.clone(), &mut Vec::new())?;
+        }
+        Ok(events)
     }
 
     /// Numbers events that are given before those of the merge.

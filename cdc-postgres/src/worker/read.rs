@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use cdc_core::snapshot::Stamp;
 use cdc_core::status::Phase as Doing;
 use cdc_core::{
     BatchLimits, Change, ChangeEvent, Destination, Origin, Row, RowsBuilder, SnapshotMark,
@@ -149,7 +150,7 @@ impl Worker {
 struct SnapshotEvents<'a> {
     tables: &'a [SnapshotTable],
     destinations: Vec<Destination>,
-    transaction: Arc<TransactionOrigin>,
+    stamp: Stamp,
     waiting: Option<Waiting>,
     index: u64,
     marks: Marks,
@@ -158,10 +159,11 @@ struct SnapshotEvents<'a> {
 impl<'a> SnapshotEvents<'a> {
     fn new(worker: &Worker, reader: &'a SnapshotReader) -> Self {
         let tables = reader.tables.as_slice();
+        let transaction = worker.copy_origin(reader.next_xid);
         SnapshotEvents {
             tables,
             destinations: tables.iter().map(|table| Destination::of_table(&table.id)).collect(),
-            transaction: worker.copy_origin(reader.next_xid),
+            stamp: Stamp { log_position: transaction.position[0], transaction },
             waiting: None,
             index: worker.position.chunks.state.sent,
             marks: Marks::new(true),
@@ -169,16 +171,7 @@ impl<'a> SnapshotEvents<'a> {
     }
 
     fn origin(&self, table: &SnapshotTable, mark: SnapshotMark) -> Origin {
-        Origin {
-            transaction: Arc::clone(&self.transaction),
-            index: self.index,
-            log_position: self.transaction.position[0],
-            table: Some(Arc::clone(&table.id)),
-            snapshot: mark,
-            shown_by_snapshot: false,
-            batch: 0,
-            place: 0,
-        }
+        self.stamp.origin(Arc::clone(&table.id), self.index, mark)
     }
 
     fn of_table(&self, table: &SnapshotTable, change: Change) -> ChangeEvent {
