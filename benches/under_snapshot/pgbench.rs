@@ -9,7 +9,7 @@ use cdc_testservers::PostgresServer;
 
 use crate::Outcome;
 
-const CONNECTIONS: &str = "2";
+const CONNECTIONS: &str = "4";
 
 /// Writers that update rows by key, each in a transaction of its own.
 pub(crate) struct Pgbench {

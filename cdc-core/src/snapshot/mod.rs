@@ -166,6 +166,7 @@ mod merge;
 mod model;
 mod outbox;
 mod patches;
+mod plan;
 mod progress;
 mod read;
 mod region;
@@ -178,8 +179,9 @@ mod visible;
 
 pub use chunk_size::ChunkTarget;
 pub use key::Key;
-pub use merge::{BarrierTicket, FirstReads, Merge, MergeOptions, TablePlan};
+pub use merge::{BarrierTicket, Merge};
 pub use outbox::Stamp;
+pub use plan::{FirstReads, MergeOptions, TablePlan};
 pub use progress::{TablePhase, TableProgress};
 pub use read::{Began, Read, ReadId};
 pub use region::{KeyRange, Region};

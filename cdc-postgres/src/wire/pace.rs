@@ -16,9 +16,10 @@ pub(super) const PAUSE: Duration = Duration::from_micros(300);
 /// In which time [`BACKLOG`] bytes come while there is a backlog.
 const SPAN: Duration = Duration::from_millis(1);
 
-/// More than this within [`SPAN`] is a backlog. A reader that is woken by each message still sees several times as
-/// much of one; a thousand small transactions a second are far below it.
-const BACKLOG: usize = 8 * 1024;
+/// More than this within [`SPAN`] is a backlog: some thousand small transactions a second. A reader that has caught up with
+/// as many would be woken by each of their messages, at the cost of those who commit them; the pause delays them by less than
+/// a batch waits for more. A thousand a second are far below it.
+const BACKLOG: usize = 1024;
 
 /// What to do before the next read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
