@@ -8,6 +8,7 @@
 //! * [`ConnectConfig`]: where and as whom, from a URL or by setters.
 //! * [`open`] and [`establish`]: a [`Stream`] over TCP, TLS or a Unix socket, ready for a startup packet.
 //! * [`connect_sql`]: a `tokio_postgres` client on such a stream, its session pinned.
+//! * [`SqlClient::copy_rows`]: the rows of a COPY in large pieces, as they come from the connection.
 //! * [`ConnectError`]: what went wrong, whether waiting helps, and the remedy, in one line without a password.
 //!
 //! ```no_run
@@ -23,8 +24,12 @@
 //! ```
 
 mod config;
+mod copy_rows;
+mod copy_splitter;
+mod copy_tap;
 mod environment;
 mod error;
+pub mod frames;
 mod password;
 mod server_error;
 mod session;
@@ -33,6 +38,7 @@ mod tls;
 mod url;
 
 pub use config::{ConnectConfig, Host};
+pub use copy_rows::CopyRows;
 pub use environment::Environment;
 pub use error::{ConnectError, ConnectErrorKind};
 pub use password::Password;

@@ -7,10 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, Statement};
 
 use crate::config::ConnectConfig;
+use crate::copy_rows::Copies;
+use crate::copy_tap::{CopyTap, NextCopy};
 use crate::error::{ConnectError, NO_PASSWORD};
 use crate::stream::{Stream, establish, open};
 
@@ -100,6 +103,7 @@ pub struct SqlClient {
     task: JoinHandle<()>,
     failure: Arc<Mutex<Option<tokio_postgres::Error>>>,
     prepared: Mutex<HashMap<&'static str, Statement>>,
+    pub(crate) copies: Copies,
 }
 
 impl SqlClient {
@@ -248,6 +252,8 @@ async fn log_in(
 ) -> Result<SqlClient, ConnectError> {
     let target = config.display();
     let failed = |error| ConnectError::from_sql(target.as_str(), error);
+    let next = NextCopy::default();
+    let stream = CopyTap::new(stream, next.clone());
     // The stream is encrypted already, or is not to be.
     let (client, connection) = sql.connect_raw(stream, NoTls).await.map_err(failed)?;
     let failure = Arc::new(Mutex::new(None));
@@ -258,7 +264,9 @@ async fn log_in(
         }
     });
     let prepared = Mutex::default();
-    let mut client = SqlClient { client, server_version: 0, target, task, failure, prepared };
+    let copies = Copies::new(next, Handle::current());
+    let mut client =
+        SqlClient { client, server_version: 0, target, task, failure, prepared, copies };
     let answers = client.simple_query(pin).await.map_err(|error| client.error(error))?;
     let version = answers.iter().rev().find_map(|answer| match answer {
         SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),

@@ -3,70 +3,98 @@
 //! Fields are separated by tabs, `\N` is NULL, and a backslash escapes (manual, "COPY", section "Text Format"). In
 //! the protocol each row is one or more `CopyData` messages that end with a newline.
 
-use bytes::{Buf, Bytes, BytesMut};
+use std::borrow::Cow;
+
+use bytes::{Bytes, BytesMut};
+use memchr::memchr;
 
 /// A row that does not follow the format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a row of COPY {0}")]
 pub struct CopyTextError(&'static str);
 
-/// Splits the bytes of a COPY stream into lines, whatever the messages they came in.
+/// Type byte and length of a message.
+const HEADER: usize = 5;
+
+/// A row's text, without its newline.
+#[derive(Debug, Clone, Copy)]
+pub struct Line<'a> {
+    /// The text.
+    pub text: &'a [u8],
+    /// The buffer that the text is a part of.
+    pub owner: &'a Bytes,
+}
+
+/// Splits the messages of a COPY stream into lines, whatever messages they came in.
 ///
 /// ```
 /// use bytes::Bytes;
 /// use cdc_postgres::copy_text::LineSplitter;
 ///
 /// let mut lines = LineSplitter::default();
-/// lines.push(Bytes::from_static(b"1\ta\n2\tb"));
-/// assert_eq!(lines.next_line().as_deref(), Some(&b"1\ta"[..]));
-/// assert_eq!(lines.next_line(), None);
-/// lines.push(Bytes::from_static(b"c\n"));
-/// assert_eq!(lines.next_line().as_deref(), Some(&b"2\tbc"[..]));
+/// lines.push(Bytes::from_static(b"d\0\0\0\x081\ta\nd\0\0\0\x072\tb"));
+/// assert_eq!(lines.next_line().unwrap().text, b"1\ta");
+/// assert!(lines.next_line().is_none());
+/// lines.push(Bytes::from_static(b"d\0\0\0\x06c\n"));
+/// assert_eq!(lines.next_line().unwrap().text, b"2\tbc");
 /// ```
 #[derive(Debug, Default)]
 pub struct LineSplitter {
+    run: Bytes,
+    /// What of the run is a message that was begun, and where the next one is: at its end.
+    start: usize,
+    end: usize,
+    /// Of a line whose end has not come.
     begun: BytesMut,
-    chunk: Bytes,
+    /// A line that came in parts.
+    joined: Bytes,
 }
 
 impl LineSplitter {
-    /// Takes the next bytes; all lines of those before must have been taken out.
-    pub fn push(&mut self, chunk: Bytes) {
-        if !self.chunk.is_empty() {
-            self.begun.extend_from_slice(&self.chunk);
-        }
-        self.chunk = chunk;
+    /// Takes the next whole CopyData messages, with their headers; all lines of those before must have been taken out.
+    pub fn push(&mut self, run: Bytes) {
+        (self.run, self.start, self.end) = (run, 0, 0);
     }
 
-    /// The next whole line without its newline; a slice of the chunk where the line lies in one.
-    pub fn next_line(&mut self) -> Option<Bytes> {
-        match memchr::memchr(b'\n', &self.chunk) {
+    /// The next whole line: a slice of the messages where it lies in one.
+    #[inline]
+    pub fn next_line(&mut self) -> Option<Line<'_>> {
+        loop {
             // Mostly a message is one row.
-            Some(end) if end + 1 == self.chunk.len() && self.begun.is_empty() => {
-                let mut line = std::mem::take(&mut self.chunk);
-                line.truncate(end);
-                Some(line)
+            let body = self.run.get(self.start..self.end).unwrap_or_default();
+            let Some(length) = memchr(b'\n', body) else {
+                self.begun.extend_from_slice(body);
+                self.next_message()?;
+                continue;
+            };
+            let start = self.start;
+            self.start += length + 1;
+            if self.begun.is_empty() {
+                let text = self.run.get(start..start + length).unwrap_or_default();
+                return Some(Line { text, owner: &self.run });
             }
-            Some(end) => {
-                let line = self.chunk.split_to(end);
-                self.chunk.advance(1);
-                if self.begun.is_empty() {
-                    return Some(line);
-                }
-                self.begun.extend_from_slice(&line);
-                Some(self.begun.split().freeze())
-            }
-            None => {
-                self.begun.extend_from_slice(&self.chunk);
-                self.chunk = Bytes::new();
-                None
-            }
+            self.begun.extend_from_slice(body.get(..length).unwrap_or_default());
+            self.joined = self.begun.split().freeze();
+            return Some(Line { text: &self.joined, owner: &self.joined });
         }
+    }
+
+    /// Goes to the next message; `None` where there is none.
+    #[inline]
+    fn next_message(&mut self) -> Option<()> {
+        self.start = self.end;
+        let (&[_, a, b, c, d], rest) = self.run.get(self.end..)?.split_first_chunk::<HEADER>()?;
+        // The length counts itself.
+        let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?.checked_sub(4)?;
+        rest.get(..length)?;
+        self.start += HEADER;
+        self.end = self.start + length;
+        Some(())
     }
 
     /// Whether bytes are left that no newline ended.
     pub fn has_rest(&self) -> bool {
-        !self.begun.is_empty() || !self.chunk.is_empty()
+        !self.begun.is_empty() || self.start < self.run.len()
     }
 }
 
@@ -76,40 +104,42 @@ impl LineSplitter {
 /// When the line ends in a backslash.
 ///
 /// ```
-/// use bytes::Bytes;
 /// use cdc_postgres::copy_text::fields;
 ///
-/// let line = Bytes::from_static(b"1\t\\N\ta\\tb");
-/// let row = fields(&line).collect::<Result<Vec<_>, _>>().unwrap();
-/// assert_eq!(row, [Some("1".into()), None, Some("a\tb".into())]);
+/// let row = fields(b"1\t\\N\ta\\tb").collect::<Result<Vec<_>, _>>().unwrap();
+/// assert_eq!(row, [Some(b"1"[..].into()), None, Some(b"a\tb"[..].into())]);
 /// ```
-pub fn fields(line: &Bytes) -> impl Iterator<Item = Result<Option<Bytes>, CopyTextError>> {
-    let mut rest = Some(line.clone());
+pub fn fields(line: &[u8]) -> impl Iterator<Item = Result<Option<Cow<'_, [u8]>>, CopyTextError>> {
+    let mut rest = Some(line);
     std::iter::from_fn(move || {
-        let line = rest.as_mut()?;
+        let line = rest?;
         // A tab inside a value is always escaped, so a bare one ends the field.
-        let field = match line.iter().position(|byte| *byte == b'\t') {
-            Some(end) => {
-                let field = line.split_to(end);
-                line.advance(1);
+        let field = match memchr(b'\t', line).and_then(|end| line.split_at_checked(end)) {
+            Some((field, behind)) => {
+                rest = behind.get(1..);
                 field
             }
-            None => rest.take()?,
+            None => {
+                rest = None;
+                line
+            }
         };
         Some(unescape(field))
     })
 }
 
-fn unescape(field: Bytes) -> Result<Option<Bytes>, CopyTextError> {
-    let Some(first) = field.iter().position(|byte| *byte == b'\\') else {
-        return Ok(Some(field));
+fn unescape(field: &[u8]) -> Result<Option<Cow<'_, [u8]>>, CopyTextError> {
+    let Some((first, escaped)) =
+        memchr(b'\\', field).and_then(|first| field.split_at_checked(first))
+    else {
+        return Ok(Some(Cow::Borrowed(field)));
     };
-    if &field[..] == b"\\N" {
+    if field == b"\\N" {
         return Ok(None);
     }
     let mut value = Vec::with_capacity(field.len());
-    value.extend_from_slice(&field[..first]);
-    let mut bytes = field[first..].iter().copied().peekable();
+    value.extend_from_slice(first);
+    let mut bytes = escaped.iter().copied();
     while let Some(byte) = bytes.next() {
         if byte != b'\\' {
             value.push(byte);
@@ -125,7 +155,7 @@ fn unescape(field: Bytes) -> Result<Option<Bytes>, CopyTextError> {
             other => other,
         });
     }
-    Ok(Some(value.into()))
+    Ok(Some(Cow::Owned(value)))
 }
 
 #[cfg(test)]
@@ -133,31 +163,33 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn split(line: &[u8]) -> Vec<Option<Bytes>> {
-        fields(&Bytes::copy_from_slice(line)).collect::<Result<_, _>>().unwrap()
+    fn split(line: &[u8]) -> Vec<Option<Vec<u8>>> {
+        fields(line).map(|field| field.unwrap().map(Cow::into_owned)).collect()
+    }
+
+    fn message(body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 4).unwrap();
+        [b"d", &length.to_be_bytes()[..], body].concat()
     }
 
     #[test]
     fn null_empty_and_the_text_of_null_are_three_things() {
-        assert_eq!(split(b"\\N\t\t\\\\N"), [None, Some("".into()), Some("\\N".into())]);
+        assert_eq!(split(b"\\N\t\t\\\\N"), [None, Some(vec![]), Some(b"\\N".to_vec())]);
     }
 
     #[test]
     fn every_escape_is_undone() {
-        assert_eq!(
-            split(b"\\b\\f\\n\\r\\t\\v\\\\"),
-            [Some(Bytes::from_static(b"\x08\x0c\n\r\t\x0b\\"))]
-        );
+        assert_eq!(split(b"\\b\\f\\n\\r\\t\\v\\\\"), [Some(b"\x08\x0c\n\r\t\x0b\\".to_vec())]);
     }
 
     #[test]
     fn an_empty_line_is_one_empty_field() {
-        assert_eq!(split(b""), [Some("".into())]);
+        assert_eq!(split(b""), [Some(vec![])]);
     }
 
     #[test]
     fn a_lone_backslash_at_the_end_is_an_error() {
-        assert!(fields(&Bytes::from_static(b"a\\")).any(|field| field.is_err()));
+        assert!(fields(b"a\\").any(|field| field.is_err()));
     }
 
     fn escape(value: &Option<Vec<u8>>) -> Vec<u8> {
@@ -183,18 +215,21 @@ mod tests {
                 0..6,
             ),
             cut in 1usize..20,
+            together in 1usize..4,
         ) {
             let mut stream = Vec::new();
             for row in &rows {
                 stream.extend(row.iter().map(escape).collect::<Vec<_>>().join(&b'\t'));
                 stream.push(b'\n');
             }
+            let messages: Vec<_> = stream.chunks(cut).map(message).collect();
             let mut lines = LineSplitter::default();
             let mut read = Vec::new();
-            for chunk in stream.chunks(cut) {
-                lines.push(Bytes::copy_from_slice(chunk));
-                while let Some(line) = lines.next_line() {
-                    read.push(split(&line).into_iter().map(|f| f.map(|b| b.to_vec())).collect::<Vec<_>>());
+            for run in messages.chunks(together) {
+                lines.push(run.concat().into());
+                while let Some(Line { text, owner }) = lines.next_line() {
+                    prop_assert_eq!(owner.slice_ref(text), text);
+                    read.push(split(text));
                 }
             }
             prop_assert!(!lines.has_rest());
@@ -202,8 +237,24 @@ mod tests {
         }
 
         #[test]
+        fn a_line_without_its_newline_is_no_line(line in "[a-z]{1,9}", cut in 1usize..10) {
+            let messages: Vec<_> = line.as_bytes().chunks(cut).map(message).collect();
+            let mut lines = LineSplitter::default();
+            lines.push(messages.concat().into());
+            prop_assert!(lines.next_line().is_none());
+            prop_assert!(lines.has_rest());
+        }
+
+        #[test]
+        fn no_messages_panic(run: Vec<u8>) {
+            let mut lines = LineSplitter::default();
+            lines.push(run.into());
+            while lines.next_line().is_some() {}
+        }
+
+        #[test]
         fn no_line_panics(line in proptest::collection::vec(any::<u8>(), 0..60)) {
-            let _ = fields(&Bytes::from(line)).count();
+            let _ = fields(&line).count();
         }
     }
 }

@@ -48,15 +48,19 @@ fn connect_json(bytes: &[u8]) {
     }
 }
 
-/// A row of COPY's text format.
+/// Rows of COPY's text format, in messages and as messages.
 fn copy_text(bytes: &[u8]) {
     use cdc_postgres::copy_text::{LineSplitter, fields};
     let mut lines = LineSplitter::default();
     let (first, second) = bytes.split_at(bytes.len() / 2);
-    for part in [first, second] {
-        lines.push(part.to_vec().into());
+    let message = |body: &[u8]| {
+        let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
+        [b"d", &length.to_be_bytes()[..], body].concat()
+    };
+    for run in [message(first), message(second), bytes.to_vec()] {
+        lines.push(run.into());
         while let Some(line) = lines.next_line() {
-            fields(&line).for_each(drop);
+            fields(line.text).for_each(drop);
         }
     }
 }

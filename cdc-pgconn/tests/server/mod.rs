@@ -1,5 +1,8 @@
 //! The server that the tests run on.
 
+// Each test program that has this file uses a part of it.
+#![allow(dead_code)]
+
 pub(crate) mod database;
 
 use std::path::PathBuf;

@@ -107,9 +107,11 @@ async fn sample(
     let mut lines = TableRows::open(client, &statement, Arc::clone(&id)).await?;
     let mut values = RowsBuilder::new();
     let mut rows = Vec::new();
-    while let Some(line) = lines.next().await? {
-        let row = row_of_line(&line, &schema, &types, &mut values);
-        rows.push(row.map_err(|refused| refused.of(&id, &schema, Lsn::ZERO))?);
+    while lines.read().await? {
+        while let Some(line) = lines.next_line() {
+            let row = row_of_line(line, &schema, &types, &mut values);
+            rows.push(row.map_err(|refused| refused.of(&id, &schema, Lsn::ZERO))?);
+        }
     }
     values.seal();
     rows.iter().map(Key::of).collect::<Result<_, _>>().map_err(as_log_error)

@@ -268,19 +268,21 @@ impl Blocks<'_> {
         let mut values = RowsBuilder::new();
         let mut block = Vec::new();
         let mut bytes = 0u64;
-        while let Some(line) = lines.next().await? {
-            let row = row_of_line(&line, &self.schema, &columns.types, &mut values);
-            let table = self.schema.table();
-            block.push(row.map_err(|refused| match table {
-                Some(table) => refused.of(table, &self.schema, at),
-                None => PostgresError::Stopped,
-            })?);
-            self.rows += 1;
-            if values.size() >= BLOCK_SIZE {
-                bytes += u64::try_from(values.size()).unwrap_or(u64::MAX);
-                self.give(&mut values, &mut block).await?;
-                if self.max_bytes.is_some_and(|max| bytes >= max) {
-                    return Ok(true);
+        while lines.read().await? {
+            while let Some(line) = lines.next_line() {
+                let row = row_of_line(line, &self.schema, &columns.types, &mut values);
+                let table = self.schema.table();
+                block.push(row.map_err(|refused| match table {
+                    Some(table) => refused.of(table, &self.schema, at),
+                    None => PostgresError::Stopped,
+                })?);
+                self.rows += 1;
+                if values.size() >= BLOCK_SIZE {
+                    bytes += u64::try_from(values.size()).unwrap_or(u64::MAX);
+                    self.give(&mut values, &mut block).await?;
+                    if self.max_bytes.is_some_and(|max| bytes >= max) {
+                        return Ok(true);
+                    }
                 }
             }
         }

@@ -1,27 +1,24 @@
 //! The rows of one table, by COPY.
 
-use std::collections::VecDeque;
-use std::pin::Pin;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use cdc_core::{Row, RowsBuilder, Schema, TableId};
-use cdc_pgconn::tokio_postgres::CopyOutStream;
-use cdc_pgconn::{ConnectError, SqlClient};
-use futures_util::StreamExt as _;
+use cdc_pgconn::{ConnectError, CopyRows, SqlClient};
 
 use super::SnapshotTable;
 use crate::catalog::failed;
-use crate::copy_text::{LineSplitter, fields};
+use crate::copy_text::{Line, LineSplitter, fields};
 use crate::error::PostgresError;
 use crate::lsn::Lsn;
 use crate::types::{ColumnType, append};
 
-/// Rows as lines of COPY, streamed.
+/// Rows as lines of COPY, streamed: [`read`](Self::read) waits for some, [`next_line`](Self::next_line) gives them.
+#[derive(Debug)]
 pub(crate) struct TableRows {
-    stream: Pin<Box<CopyOutStream>>,
+    rows: CopyRows,
     lines: LineSplitter,
-    ready: VecDeque<Bytes>,
     table: Arc<TableId>,
     target: String,
 }
@@ -33,41 +30,31 @@ impl TableRows {
         table: Arc<TableId>,
     ) -> Result<Self, PostgresError> {
         let what = format!("reading the rows of {table}");
-        let stream = client.copy_out(statement).await.map_err(failed(client, &what))?;
-        Ok(TableRows {
-            stream: Box::pin(stream),
-            lines: LineSplitter::default(),
-            ready: VecDeque::new(),
-            table,
-            target: client.target().to_owned(),
-        })
+        let rows = client.copy_rows(statement).await.map_err(failed(client, &what))?;
+        let target = client.target().to_owned();
+        Ok(TableRows { rows, lines: LineSplitter::default(), table, target })
     }
 
-    /// The next row's line; `None` after the last.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, PostgresError> {
-        loop {
-            if let Some(line) = self.ready.pop_front() {
-                return Ok(Some(line));
+    /// Waits for more rows, when all that were there have been taken; false after the last.
+    pub(crate) async fn read(&mut self) -> Result<bool, PostgresError> {
+        match self.rows.next().await {
+            Ok(Some(run)) => {
+                self.lines.push(run);
+                Ok(true)
             }
-            match self.stream.next().await {
-                Some(Ok(chunk)) => {
-                    self.lines.push(chunk);
-                    while let Some(line) = self.lines.next_line() {
-                        self.ready.push_back(line);
-                    }
-                }
-                Some(Err(error)) => {
-                    return Err(PostgresError::statement(
-                        format!("reading the rows of {}", self.table),
-                        ConnectError::from_sql(self.target.as_str(), error),
-                    ));
-                }
-                None if self.lines.has_rest() => {
-                    return Err(self.broken("ended in the middle of a row"));
-                }
-                None => return Ok(None),
-            }
+            Ok(None) if self.lines.has_rest() => Err(self.broken("ended in the middle of a row")),
+            Ok(None) => Ok(false),
+            Err(error) => Err(PostgresError::statement(
+                format!("reading the rows of {}", self.table),
+                ConnectError::from_sql(self.target.as_str(), error),
+            )),
         }
+    }
+
+    /// The next row of those that are there.
+    #[inline]
+    pub(crate) fn next_line(&mut self) -> Option<Line<'_>> {
+        self.lines.next_line()
     }
 
     fn broken(&self, reason: &str) -> PostgresError {
@@ -80,7 +67,7 @@ impl SnapshotTable {
     /// A row from its line; its values are there when the rows are sealed.
     pub(crate) fn row(
         &self,
-        line: &Bytes,
+        line: Line<'_>,
         at: Lsn,
         rows: &mut RowsBuilder,
     ) -> Result<Row, PostgresError> {
@@ -106,7 +93,7 @@ impl RefusedLine {
 
 /// A row of these columns from its line; its values are there when the rows are sealed.
 pub(crate) fn row_of_line(
-    line: &Bytes,
+    line: Line<'_>,
     schema: &Arc<Schema>,
     types: &[ColumnType],
     rows: &mut RowsBuilder,
@@ -124,7 +111,7 @@ pub(crate) fn row_of_line(
 
 /// Adds the values of a line, or says which column is wrong.
 fn append_line(
-    line: &Bytes,
+    line: Line<'_>,
     types: &[ColumnType],
     rows: &mut RowsBuilder,
 ) -> Result<(), RefusedLine> {
@@ -136,6 +123,7 @@ fn append_line(
         column: Some(column),
         reason: error.to_string(),
     };
+    let Line { text: line, owner } = line;
     if memchr::memchr(b'\\', line).is_none() {
         // Without a backslash there is neither NULL nor anything to undo.
         let mut tabs = memchr::memchr_iter(b'\t', line);
@@ -143,7 +131,7 @@ fn append_line(
         for (index, column) in types.iter().enumerate() {
             let end = tabs.next();
             let text = line.get(start..end.unwrap_or(line.len())).unwrap_or_default();
-            append(&column.kind, text, line, rows).map_err(|error| refused(index, &error))?;
+            append(&column.kind, text, owner, rows).map_err(|error| refused(index, &error))?;
             match end {
                 Some(end) => start = end + 1,
                 None => break,
@@ -154,16 +142,14 @@ fn append_line(
     for (index, (field, column)) in fields(line).zip(types).enumerate() {
         match field.map_err(|error| refused(index, &error))? {
             None => rows.null(),
-            Some(text) => {
+            Some(Cow::Borrowed(text)) => {
+                append(&column.kind, text, owner, rows).map_err(|error| refused(index, &error))?;
+            }
+            Some(Cow::Owned(text)) => {
+                let text = Bytes::from(text);
                 append(&column.kind, &text, &text, rows).map_err(|error| refused(index, &error))?;
             }
         }
     }
     Ok(())
-}
-
-impl std::fmt::Debug for TableRows {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TableRows").field("table", &self.table).finish_non_exhaustive()
-    }
 }

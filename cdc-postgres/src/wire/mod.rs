@@ -32,8 +32,9 @@ mod channel;
 pub mod command;
 pub mod connection;
 pub mod copy_both;
-pub mod frames;
 mod login;
 mod pace;
 pub mod replication;
 mod thread;
+
+pub use cdc_pgconn::frames;

@@ -56,24 +56,26 @@ impl Worker {
             let mut lines = reader.rows(table).await?;
             let mut first_in_table = true;
             let mut counted = 0u64;
-            while let Some(line) = lines.next().await? {
-                let before = values.size();
-                let row = table.row(&line, self.position.end, &mut values)?;
-                let size = values.size() - before;
-                let last_of_table = first_in_table;
-                let row = Waiting { table: index, row, size, first_in_table };
-                if let Some((event, size)) = rows.next(row, last_of_table) {
-                    batch.push_sized(event, size);
-                }
-                first_in_table = false;
-                counted += 1;
-                if values.size() >= BLOCK_SIZE {
-                    values.seal();
-                }
-                if batch.is_full() {
-                    values.seal();
-                    progress.add_snapshot_rows(std::mem::take(&mut counted));
-                    self.send_read(&mut batch, false).await?;
+            while lines.read().await? {
+                while let Some(line) = lines.next_line() {
+                    let before = values.size();
+                    let row = table.row(line, self.position.end, &mut values)?;
+                    let size = values.size() - before;
+                    let last_of_table = first_in_table;
+                    let row = Waiting { table: index, row, size, first_in_table };
+                    if let Some((event, size)) = rows.next(row, last_of_table) {
+                        batch.push_sized(event, size);
+                    }
+                    first_in_table = false;
+                    counted += 1;
+                    if values.size() >= BLOCK_SIZE {
+                        values.seal();
+                    }
+                    if batch.is_full() {
+                        values.seal();
+                        progress.add_snapshot_rows(std::mem::take(&mut counted));
+                        self.send_read(&mut batch, false).await?;
+                    }
                 }
             }
             progress.add_snapshot_rows(counted);

@@ -42,7 +42,7 @@ pub struct FrameError {
 /// Collects bytes and gives whole messages.
 ///
 /// ```
-/// use cdc_postgres::wire::frames::FrameBuffer;
+/// use cdc_pgconn::frames::FrameBuffer;
 ///
 /// let mut frames = FrameBuffer::new();
 /// frames.space().extend_from_slice(b"Z\0\0\0\x05");
@@ -116,13 +116,29 @@ impl FrameBuffer {
         }
     }
 
+    /// Whether [`space`](Self::space) needs no other memory.
+    pub(crate) fn has_room(&self) -> bool {
+        self.buffer.capacity() - self.buffer.len() >= MIN_READ
+    }
+
+    /// What is there and was not taken.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Takes so many bytes, of what is there, without a look at them.
+    pub(crate) fn take_bytes(&mut self, count: usize) {
+        self.buffer.advance(count.min(self.buffer.len()));
+    }
+
     /// Type and whole size of the message at the front.
     fn header(&self) -> Result<Option<(u8, usize)>, FrameError> {
         header_of(&self.buffer)
     }
 }
 
-fn header_of(bytes: &[u8]) -> Result<Option<(u8, usize)>, FrameError> {
+/// Type and whole size of the message that begins here; `None` where its header is not whole.
+pub(crate) fn header_of(bytes: &[u8]) -> Result<Option<(u8, usize)>, FrameError> {
     let Some(&[kind, a, b, c, d]) = bytes.first_chunk::<HEADER>() else {
         return Ok(None);
     };
