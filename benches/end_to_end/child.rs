@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use cdc_benches::host::Host;
 use serde_json::{Value as Json, json};
 
 use crate::Outcome;
@@ -33,6 +34,8 @@ pub(crate) struct Measured {
     pub(crate) cpu_seconds: f64,
     /// The server's, noted by the parent.
     pub(crate) server_cpu_seconds: f64,
+    /// What the host took of the machine meanwhile, a part of 1; noted by the parent.
+    pub(crate) taken: f64,
     pub(crate) peak_rss_mb: f64,
     /// Over every column of every row, where the contender reads them.
     pub(crate) checksum: Option<u64>,
@@ -67,11 +70,14 @@ impl Task {
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
             .stdout(Stdio::piped());
+        let host = Host::now();
         let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        let taken = Host::taken_since(host);
         if !output.status.success() {
             return Err(format!("{} ended with {}", self.name, output.status).into());
         }
-        Measured::parse(&String::from_utf8(output.stdout)?)
+        let measured = Measured::parse(&String::from_utf8(output.stdout)?)?;
+        Ok(Measured { taken, ..measured })
     }
 }
 
@@ -83,6 +89,7 @@ impl Measured {
             seconds: start.elapsed().as_secs_f64(),
             cpu_seconds: cpu_seconds(),
             server_cpu_seconds: 0.0,
+            taken: 0.0,
             peak_rss_mb: peak_rss_mb("self"),
             checksum: None,
             p50_p99: None,
@@ -112,6 +119,7 @@ impl Measured {
             seconds: number("seconds"),
             cpu_seconds: number("cpu_seconds"),
             server_cpu_seconds: 0.0,
+            taken: 0.0,
             peak_rss_mb: number("peak_rss_mb"),
             checksum: said["checksum"].as_u64(),
             p50_p99: times.and_then(|times| Some((times[0].as_f64()?, times[1].as_f64()?))),

@@ -1,5 +1,6 @@
 //! Medians as a table and as JSON.
 
+use cdc_benches::host::quiet_of;
 use serde_json::{Value as Json, json};
 
 use crate::child::Measured;
@@ -30,8 +31,13 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 impl Entry {
+    /// The runs that count.
+    fn quiet(&self) -> Vec<&Measured> {
+        quiet_of(&self.runs, |run| run.taken)
+    }
+
     fn of(&self, value: impl Fn(&Measured) -> f64) -> f64 {
-        median(self.runs.iter().map(value).collect())
+        median(self.quiet().into_iter().map(value).collect())
     }
 
     fn rows_per_s(&self) -> f64 {
@@ -85,8 +91,16 @@ impl Report {
 
     pub(crate) fn print(&self) {
         println!(
-            "\n{:<16} {:>8} {:>10} {:>10} {:>8} {:>9} {:>8}  spread",
-            "contender", "tx rows", "rows", "rows/s", "CPU us", "server us", "RSS MB"
+            "\n{:<16} {:>8} {:>10} {:>10} {:>8} {:>9} {:>8} {:>6} {:>7}  spread",
+            "contender",
+            "tx rows",
+            "rows",
+            "rows/s",
+            "CPU us",
+            "server us",
+            "RSS MB",
+            "taken",
+            "rounds"
         );
         for entry in &self.entries {
             if let Some((p50, p99)) = entry.times() {
@@ -94,10 +108,11 @@ impl Report {
                 continue;
             }
             let rate = |run: &Measured| run.rows as f64 / run.seconds;
-            let least = entry.runs.iter().map(rate).fold(f64::INFINITY, f64::min);
-            let most = entry.runs.iter().map(rate).fold(0.0, f64::max);
+            let quiet = entry.quiet();
+            let least = quiet.iter().copied().map(rate).fold(f64::INFINITY, f64::min);
+            let most = quiet.iter().copied().map(rate).fold(0.0, f64::max);
             println!(
-                "{:<16} {:>8} {:>10} {:>10.0} {:>8.3} {:>9.3} {:>8.1}  {least:.0}-{most:.0}",
+                "{:<16} {:>8} {:>10} {:>10.0} {:>8.3} {:>9.3} {:>8.1} {:>5.1}% {:>7}  {least:.0}-{most:.0}",
                 entry.name,
                 entry.tx_rows,
                 entry.rows(),
@@ -105,6 +120,8 @@ impl Report {
                 entry.cpu_s_per_million(),
                 entry.of(|run| run.server_cpu_seconds * 1e6 / run.rows as f64),
                 entry.of(|run| run.peak_rss_mb),
+                entry.of(|run| run.taken) * 100.0,
+                format!("{}/{}", quiet.len(), entry.runs.len()),
             );
         }
         for what in &self.left_out {

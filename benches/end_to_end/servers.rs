@@ -93,11 +93,12 @@ pub(crate) async fn compare(arguments: &Arguments) -> Outcome<Report> {
                                 );
                             }
                             eprintln!(
-                                "{name} {tx_rows}: {:.0} rows/s, {:.3} us CPU, server {:.3}, {:.1} MB",
+                                "{name} {tx_rows}: {:.0} rows/s, {:.3} us CPU, server {:.3}, {:.1} MB, {:.1} % taken by the host",
                                 run.rows as f64 / run.seconds,
                                 run.cpu_seconds * 1e6 / run.rows as f64,
                                 run.server_cpu_seconds * 1e6 / run.rows as f64,
-                                run.peak_rss_mb
+                                run.peak_rss_mb,
+                                run.taken * 100.0
                             );
                             report.add(name, backlog.tx_rows, run);
                         }

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use beside::{Beside, TABLE};
+use cdc_benches::host::{Host, quiet_of};
 use cdc_testservers::{Options, PostgresInstall, PostgresServer};
 use pgbench::{Pgbench, Run};
 
@@ -88,88 +89,108 @@ async fn measure(arguments: &Arguments) -> Outcome<()> {
     let free = pgbench.run(arguments.time, None).await?.per_second;
     let half = free / 2.0;
     println!("writers, free: {free:.0} a second; held at half of it:");
-    let mut runs: Vec<Vec<(Run, u64)>> = vec![Vec::new(); Beside::ALL.len()];
+    let mut runs: Vec<Vec<Together>> = vec![Vec::new(); Beside::ALL.len()];
     for _ in 0..arguments.rounds {
         for (beside, runs) in Beside::ALL.iter().zip(&mut runs) {
-            let (run, rows, _) =
-                with(*beside, &url, pgbench.run(arguments.time, Some(half))).await?;
-            runs.push((run, rows));
+            runs.push(with(*beside, &url, pgbench.run(arguments.time, Some(half))).await?);
         }
     }
-    let median = |runs: &[(Run, u64)], of: &dyn Fn(&(Run, u64)) -> f64| {
-        let mut all: Vec<f64> = runs.iter().map(of).collect();
-        all.sort_by(f64::total_cmp);
-        all[all.len() / 2]
-    };
     let seconds = arguments.time.as_secs_f64();
     println!(
-        "{:<14} {:>8} {:>7} {:>8} {:>8} {:>12}",
-        "beside", "commits", "", "p50 ms", "p99 ms", "rows read/s"
+        "{:<14} {:>8} {:>7} {:>8} {:>8} {:>12} {:>6} {:>7}",
+        "beside", "commits", "", "p50 ms", "p99 ms", "rows read/s", "taken", "rounds"
     );
-    let alone = median(&runs[0], &|(run, _)| run.per_second);
+    let alone = median(&runs[0], |run| run.writers.per_second);
     for (beside, runs) in Beside::ALL.iter().zip(&runs) {
-        let rate = median(runs, &|(run, _)| run.per_second);
+        let rate = median(runs, |run| run.writers.per_second);
         println!(
-            "{:<14} {rate:>6.0}/s {:>6.1}% {:>8.2} {:>8.2} {:>12.0}",
+            "{:<14} {rate:>6.0}/s {:>6.1}% {:>8.2} {:>8.2} {:>12.0} {:>5.1}% {:>7}",
             beside.name(),
             rate / alone * 100.0,
-            median(runs, &|(run, _)| run.p50_ms),
-            median(runs, &|(run, _)| run.p99_ms),
-            median(runs, &|(_, rows)| *rows as f64 / seconds),
+            median(runs, |run| run.writers.p50_ms),
+            median(runs, |run| run.writers.p99_ms),
+            median(runs, |run| run.rows as f64 / seconds),
+            median(runs, |run| run.taken) * 100.0,
+            format!("{}/{}", quiet(runs).len(), runs.len()),
         );
     }
     println!("writers, free, beside snapshots on demand:");
-    let (run, rows, _) = with(Beside::OnDemand, &url, pgbench.run(arguments.time, None)).await?;
+    let run = with(Beside::OnDemand, &url, pgbench.run(arguments.time, None)).await?;
     println!(
-        "{:.0} a second ({:.0} %), {:.0} rows read/s",
-        run.per_second,
-        run.per_second / free * 100.0,
-        rows as f64 / seconds
+        "{:.0} a second ({:.0} %), {:.0} rows read/s; {:.1} % taken by the host",
+        run.writers.per_second,
+        run.writers.per_second / free * 100.0,
+        run.rows as f64 / seconds,
+        run.taken * 100.0,
     );
     println!("from commit to sink, {FOLLOWED:.0} transactions a second:");
     for beside in [Beside::Stream, Beside::OnDemand] {
-        let mut times = Vec::new();
-        let mut rows = 0;
+        let mut runs = Vec::new();
         for _ in 0..arguments.rounds {
-            let (_, read, lags) =
-                with(beside, &url, pgbench.run(arguments.time, Some(FOLLOWED))).await?;
-            rows += read;
-            times.extend(lags);
+            runs.push(with(beside, &url, pgbench.run(arguments.time, Some(FOLLOWED))).await?);
         }
+        let quiet = quiet(&runs);
+        let mut times: Vec<i64> = quiet.iter().flat_map(|run| run.lags.iter().copied()).collect();
         times.sort_unstable();
         let at = |part: usize| {
             times.get(times.len() * part / 1000).map_or(0.0, |us| *us as f64 / 1000.0)
         };
         println!(
-            "{:<14} p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms, longest {:.1} ms; {:.0} rows read/s",
+            "{:<14} p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms, longest {:.1} ms; {:.0} rows read/s; rounds {}/{}",
             beside.name(),
             at(500),
             at(990),
             at(999),
             times.last().map_or(0.0, |us| *us as f64 / 1000.0),
-            rows as f64 / seconds / arguments.rounds as f64,
+            median(&runs, |run| run.rows as f64 / seconds),
+            quiet.len(),
+            runs.len(),
         );
     }
     Ok(())
 }
 
-/// Runs the writers beside a reader: what they did, how many rows of snapshots were read meanwhile, and how many microseconds
-/// each change took from its commit to the sink.
+/// Writers and a reader, at the same time.
+#[derive(Debug, Clone)]
+struct Together {
+    writers: Run,
+    /// How many rows of snapshots were read.
+    rows: u64,
+    /// How many microseconds each change took from its commit to the sink.
+    lags: Vec<i64>,
+    /// What the host took of the machine meanwhile, a part of 1.
+    taken: f64,
+}
+
+/// The runs that count.
+fn quiet(runs: &[Together]) -> Vec<&Together> {
+    quiet_of(runs, |run| run.taken)
+}
+
+fn median(runs: &[Together], of: impl Fn(&Together) -> f64) -> f64 {
+    let mut all: Vec<f64> = quiet(runs).into_iter().map(of).collect();
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
+}
+
+/// Runs the writers beside a reader.
 async fn with(
     beside: Beside,
     url: &str,
     writers: impl Future<Output = Outcome<Run>>,
-) -> Outcome<(Run, u64, Vec<i64>)> {
+) -> Outcome<Together> {
     let mut reader = beside.start(url).await?;
     let before = reader.rows();
     let enough = AtomicBool::new(false);
+    let host = Host::now();
     let writing = async {
         let run = writers.await;
         enough.store(true, Ordering::Relaxed);
         run
     };
-    let (run, read) = tokio::join!(writing, reader.go_on(&enough));
+    let (writers, read) = tokio::join!(writing, reader.go_on(&enough));
+    let taken = Host::taken_since(host);
     let rows = reader.rows() - before;
     read?;
-    Ok((run?, rows, reader.stop().await?))
+    Ok(Together { writers: writers?, rows, lags: reader.stop().await?, taken })
 }
