@@ -7,6 +7,7 @@ use std::time::Duration;
 use cdc_core::snapshot::{BarrierTicket, Began, Read, ReadId};
 use cdc_core::{ErrorKind, Row};
 use cdc_pgconn::SqlClient;
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 
 use super::barrier::barrier;
@@ -17,6 +18,7 @@ use crate::catalog;
 use crate::error::PostgresError;
 use crate::options::Options;
 use crate::snapshot;
+use crate::wire::thread::Thread;
 
 /// What is wanted of the readers. Questions are answered in any order.
 #[derive(Debug)]
@@ -58,6 +60,7 @@ pub(crate) enum Answer {
 pub(crate) struct Readers {
     pub(crate) asks: mpsc::Sender<Ask>,
     pub(crate) answers: mpsc::Receiver<Answer>,
+    _threads: Vec<Thread>,
 }
 
 /// How many answers of a connection can wait. The rows of a chunk fit, so that its transaction ends however slow the one who
@@ -85,18 +88,33 @@ impl Readers {
         let (questions, to_answer) = mpsc::unbounded_channel();
         let waiting = Arc::new(Mutex::new(waiting));
         let shared = Shared { exported: exported.cloned(), ..Shared::default() };
-        for _ in 0..connections {
-            tokio::spawn(read_chunks(
+        let threads = start_threads(connections);
+        // Where there is no thread to be had it goes on beside everything else.
+        let place = |at: usize| threads.get(at).map_or_else(Handle::current, Thread::handle);
+        for at in 0..connections {
+            place(at).spawn(read_chunks(
                 Arc::clone(options),
                 shared.clone(),
                 Arc::clone(&waiting),
                 out.clone(),
             ));
         }
-        tokio::spawn(answer(Arc::clone(options), to_answer, out));
-        tokio::spawn(hand_out(asked, jobs, questions));
-        Readers { asks, answers }
+        place(0).spawn(answer(Arc::clone(options), to_answer, out));
+        place(0).spawn(hand_out(asked, jobs, questions));
+        Readers { asks, answers, _threads: threads }
     }
+}
+
+/// A thread for each connection. Between two chunks the server waits for a handful of answers; tasks that share a runtime with those
+/// who take the rows would give each of them only when a batch is done.
+fn start_threads(connections: usize) -> Vec<Thread> {
+    let start = || Thread::start("cdc-postgres-read");
+    let started: std::io::Result<Vec<Thread>> =
+        std::iter::repeat_with(start).take(connections).collect();
+    started.unwrap_or_else(|error| {
+        tracing::warn!(%error, "chunks are read without threads of their own");
+        Vec::new()
+    })
 }
 
 /// How many blocks may be given.

@@ -63,7 +63,7 @@ impl ReplicationConnection {
     /// As [`connect`](Self::connect), and where no thread can be had.
     pub async fn connect_on_thread(config: &ConnectConfig) -> Result<Self, ConnectError> {
         let failed = |error| ConnectError::io(config.display(), error);
-        let thread = Thread::start().map_err(failed)?;
+        let thread = Thread::start("cdc-postgres-log").map_err(failed)?;
         let same = config.clone();
         let connected = thread.run(async move { Self::connect(&same).await }).await;
         let connection = connected.map_err(failed)??;

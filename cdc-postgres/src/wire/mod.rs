@@ -35,6 +35,6 @@ pub mod copy_both;
 mod login;
 mod pace;
 pub mod replication;
-mod thread;
+pub(crate) mod thread;
 
 pub use cdc_pgconn::frames;

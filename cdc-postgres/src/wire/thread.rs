@@ -1,4 +1,4 @@
-//! A thread of its own for a connection, so that its reader may stand still: see [`super::pace`].
+//! A thread of its own for a connection, so that its reader may stand still (see [`super::pace`]), and need not wait for other tasks.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -10,24 +10,25 @@ use tokio::task::JoinHandle;
 
 /// A runtime on a thread of its own, for one connection. It ends when this is dropped, also by a task of its own.
 #[derive(Debug)]
-pub(super) struct Thread {
+pub(crate) struct Thread {
     handle: Handle,
     _alive: oneshot::Sender<Infallible>,
 }
 
 impl Thread {
-    pub(super) fn start() -> io::Result<Self> {
+    /// Starts it under this name.
+    pub(crate) fn start(name: &str) -> io::Result<Self> {
         let (alive, ended) = oneshot::channel();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         // Nothing is ever sent: it ends when the other end is gone.
         let wait = move || runtime.block_on(ended).map_or_else(drop, |never| match never {});
-        std::thread::Builder::new().name("cdc-postgres-log".to_owned()).spawn(wait)?;
+        std::thread::Builder::new().name(name.to_owned()).spawn(wait)?;
         Ok(Thread { handle, _alive: alive })
     }
 
     /// The runtime, for tasks that own the connection and this with it.
-    pub(super) fn handle(&self) -> Handle {
+    pub(crate) fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
@@ -57,7 +58,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_task_on_the_thread_owns_is_dropped_with_the_thread() {
         let (owned, dropped) = oneshot::channel::<()>();
-        let thread = Thread::start().unwrap();
+        let thread = Thread::start("test").unwrap();
         thread.handle().spawn(async move {
             let _owned = owned;
             std::future::pending::<()>().await;
@@ -70,7 +71,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_may_own_its_thread() {
-        let thread = Thread::start().unwrap();
+        let thread = Thread::start("test").unwrap();
         let (told, hears) = oneshot::channel();
         thread.handle().spawn(async move {
             let _thread = thread;
