@@ -11,6 +11,8 @@ use crate::prerequisites::Prerequisite;
 pub(crate) const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// The error code of a table that is not there.
 pub(crate) const UNDEFINED_TABLE: &str = "42P01";
+/// An earlier statement of the transaction failed.
+pub(crate) const FAILED_TRANSACTION: &str = "25P02";
 /// The error code of another thing that is not there.
 pub(crate) const UNDEFINED_OBJECT: &str = "42704";
 

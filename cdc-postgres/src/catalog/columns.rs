@@ -4,7 +4,7 @@ use cdc_core::{Field, NativeType, Schema, TableId, ValueType};
 use cdc_pgconn::SqlClient;
 
 use super::types::TypeCatalog;
-use super::{failed, get};
+use super::{both, failed, get};
 use crate::error::PostgresError;
 use crate::types::{ColumnType, constant_default, length_and_scale, resolve};
 
@@ -79,11 +79,14 @@ pub(crate) async fn columns(
     table: u32,
 ) -> Result<Option<TableColumns>, PostgresError> {
     const WHAT: &str = "reading the columns of a table";
-    let statement = client.prepare_once(TABLE).await.map_err(failed(client, WHAT))?;
-    let found = client.query_opt(&statement, &[&table]).await.map_err(failed(client, WHAT))?;
-    let Some(found) = found else { return Ok(None) };
-    let statement = client.prepare_once(COLUMNS).await.map_err(failed(client, WHAT))?;
-    let rows = client.query(&statement, &[&table]).await.map_err(failed(client, WHAT))?;
+    let ask = async |sql| {
+        let statement = client.prepare_once(sql).await.map_err(failed(client, WHAT))?;
+        client.query(&statement, &[&table]).await.map_err(failed(client, WHAT))
+    };
+    // Together, for each chunk of a snapshot waits for them.
+    let (found, rows) = tokio::join!(ask(TABLE), ask(COLUMNS));
+    let (found, rows) = both(found, rows)?;
+    let Some(found) = found.first() else { return Ok(None) };
     let columns = rows
         .iter()
         .map(|row| {
@@ -103,9 +106,9 @@ pub(crate) async fn columns(
         .collect::<Result<Vec<_>, PostgresError>>()?;
     Ok(Some(TableColumns {
         columns,
-        key: get(client, &found, "key")?,
-        unique: get(client, &found, "unique_key")?,
-        comment: get(client, &found, "comment")?,
+        key: get(client, found, "key")?,
+        unique: get(client, found, "unique_key")?,
+        comment: get(client, found, "comment")?,
     }))
 }
 

@@ -11,7 +11,7 @@ pub(crate) mod types;
 
 use cdc_pgconn::{ConnectError, PINNED_SETTINGS, Session, SqlClient, connect_sql};
 
-use crate::error::PostgresError;
+use crate::error::{FAILED_TRANSACTION, PostgresError};
 use crate::options::SqlAccess;
 
 /// Opens a session for the catalog or for reading rows.
@@ -42,6 +42,19 @@ pub(crate) async fn connect(access: &SqlAccess) -> Result<SqlClient, PostgresErr
 /// A time as the server's settings take it, at most some 24 days; less than a millisecond would be no limit at all.
 pub(crate) fn millis(time: std::time::Duration) -> i32 {
     i32::try_from(time.as_millis()).unwrap_or(i32::MAX).max(1)
+}
+
+/// The results of two statements that were sent together. Where the first to be carried out fails in a transaction, the other
+/// says nothing but that.
+pub(crate) fn both<A, B>(
+    one: Result<A, PostgresError>,
+    other: Result<B, PostgresError>,
+) -> Result<(A, B), PostgresError> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(error), Err(cause)) if error.sqlstate() == Some(FAILED_TRANSACTION) => Err(cause),
+        (Err(error), _) | (_, Err(error)) => Err(error),
+    }
 }
 
 /// Names what a statement was for, in its error.

@@ -54,19 +54,18 @@ impl TypeCatalog {
     }
 }
 
+/// Types, what they are made of, and their labels.
+const TYPES: &str = "SELECT t.oid, format_type(t.oid, NULL) AS name, t.typtype::text AS kind, \
+            t.typbasetype AS base, t.typtypmod AS modifier, t.typnotnull AS not_null, \
+            t.typelem AS element, t.typoutput = 'pg_catalog.array_out'::regproc AS is_array, \
+            (SELECT e.typdelim::text FROM pg_type e WHERE e.oid = t.typelem) AS delimiter, \
+            ARRAY(SELECT l.enumlabel::text FROM pg_enum l WHERE l.enumtypid = t.oid ORDER BY l.enumsortorder) AS labels \
+            FROM pg_type t WHERE t.oid = ANY ($1)";
+
 async fn read(client: &SqlClient, oids: &[u32]) -> Result<Vec<(u32, CatalogType)>, PostgresError> {
-    let rows = client
-        .query(
-            "SELECT t.oid, format_type(t.oid, NULL) AS name, t.typtype::text AS kind, \
-                    t.typbasetype AS base, t.typtypmod AS modifier, t.typnotnull AS not_null, \
-                    t.typelem AS element, t.typoutput = 'pg_catalog.array_out'::regproc AS is_array, \
-                    (SELECT e.typdelim::text FROM pg_type e WHERE e.oid = t.typelem) AS delimiter, \
-                    ARRAY(SELECT l.enumlabel::text FROM pg_enum l WHERE l.enumtypid = t.oid ORDER BY l.enumsortorder) AS labels \
-             FROM pg_type t WHERE t.oid = ANY ($1)",
-            &[&oids],
-        )
-        .await
-        .map_err(failed(client, "reading types"))?;
+    const WHAT: &str = "reading types";
+    let statement = client.prepare_once(TYPES).await.map_err(failed(client, WHAT))?;
+    let rows = client.query(&statement, &[&oids]).await.map_err(failed(client, WHAT))?;
     rows.iter()
         .map(|row| {
             let kind: String = get(client, row, "kind")?;

@@ -15,7 +15,7 @@ use super::select::{self, Limit, named};
 use super::visible::PgVisible;
 use crate::catalog::server::before_page_header;
 use crate::catalog::types::TypeCatalog;
-use crate::catalog::{self, failed, get, millis};
+use crate::catalog::{self, both, failed, get, millis};
 use crate::error::{LOCK_NOT_AVAILABLE, PostgresError};
 use crate::lsn::Lsn;
 use crate::options::Options;
@@ -120,18 +120,19 @@ impl Reader {
     ) -> Result<(), PostgresError> {
         let (visible, horizon) = self.begin(read, plan).await?;
         let begin = Instant::now();
-        let horizon = match &self.exported {
+        let mut types = TypeCatalog::default();
+        let columns = published_columns(&self.client, &mut types, &plan.published, &self.options);
+        let (horizon, columns) = match &self.exported {
             // The snapshot is no older than the lock, so that its catalog is the present one.
-            None => before_page_header(horizon, self.segment_size),
+            None => (before_page_header(horizon, self.segment_size), columns.await?),
             Some(exported) => {
-                rewritten::check(&self.client, &exported.now, &plan.published).await?;
+                let check = rewritten::check(&self.client, &exported.now, &plan.published);
+                let (checked, columns) = tokio::join!(check, columns);
+                let ((), columns) = both(checked, columns)?;
                 // It shows nothing that the stream brings.
-                Lsn::ZERO
+                (Lsn::ZERO, columns)
             }
         };
-        let mut types = TypeCatalog::default();
-        let columns =
-            published_columns(&self.client, &mut types, &plan.published, &self.options).await?;
         if !plan.fits(&columns) {
             return Err(PostgresError::TableRewritten { table: plan.published.id.clone() });
         }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use cdc_pgconn::SqlClient;
 
 use crate::catalog::publications::PublishedTable;
-use crate::catalog::{failed, get};
+use crate::catalog::{both, failed, get};
 use crate::error::PostgresError;
 
 /// Fails when a table is not the one that an exported snapshot sees: another file, or other columns than another session sees
@@ -26,9 +26,22 @@ pub(crate) async fn check(
     table: &PublishedTable,
 ) -> Result<(), PostgresError> {
     let tables = std::slice::from_ref(table);
-    check_files(snapshot, tables).await?;
-    check_columns(snapshot, now, tables).await
+    let (files, columns) =
+        tokio::join!(check_files(snapshot, tables), check_columns(snapshot, now, tables));
+    both(files, columns).map(drop)
 }
+
+/// A table that the snapshot does not know yet is not in its pg_class at all.
+const OTHER_FILES: &str = "SELECT t.oid \
+     FROM unnest($1::oid[]) AS t(oid) \
+     LEFT JOIN LATERAL (SELECT t.oid AS leaf UNION SELECT p.relid::oid FROM pg_partition_tree(t.oid::regclass) p) l ON true \
+     LEFT JOIN pg_class c ON c.oid = l.leaf \
+     WHERE c.oid IS NULL \
+        OR c.relkind <> 'p' AND c.relfilenode <> 0 AND c.relfilenode IS DISTINCT FROM pg_relation_filenode(c.oid::regclass)";
+
+/// Names and types of the columns of each table, as text.
+const COLUMNS: &str = "SELECT attrelid, array_agg((attnum, attname, atttypid, atttypmod) ORDER BY attnum)::text AS columns \
+     FROM pg_attribute WHERE attrelid = ANY($1) AND attnum > 0 AND NOT attisdropped GROUP BY attrelid";
 
 /// Fails when a table is not the one that the snapshot saw. The tables must be locked.
 pub(super) async fn check_files(
@@ -36,19 +49,9 @@ pub(super) async fn check_files(
     tables: &[PublishedTable],
 ) -> Result<(), PostgresError> {
     let oids: Vec<u32> = tables.iter().map(|table| table.oid).collect();
-    // A table that the snapshot does not know yet is not in its pg_class at all.
-    let rows = client
-        .query(
-            "SELECT t.oid \
-             FROM unnest($1::oid[]) AS t(oid) \
-             LEFT JOIN LATERAL (SELECT t.oid AS leaf UNION SELECT p.relid::oid FROM pg_partition_tree(t.oid::regclass) p) l ON true \
-             LEFT JOIN pg_class c ON c.oid = l.leaf \
-             WHERE c.oid IS NULL \
-                OR c.relkind <> 'p' AND c.relfilenode <> 0 AND c.relfilenode IS DISTINCT FROM pg_relation_filenode(c.oid::regclass)",
-            &[&oids],
-        )
-        .await
-        .map_err(failed(client, "looking for rewritten tables"))?;
+    const WHAT: &str = "looking for rewritten tables";
+    let statement = client.prepare_once(OTHER_FILES).await.map_err(failed(client, WHAT))?;
+    let rows = client.query(&statement, &[&oids]).await.map_err(failed(client, WHAT))?;
     let Some(row) = rows.first() else { return Ok(()) };
     let oid: u32 = get(client, row, "oid")?;
     match tables.iter().find(|table| table.oid == oid) {
@@ -63,7 +66,8 @@ async fn check_columns(
     now: &SqlClient,
     tables: &[PublishedTable],
 ) -> Result<(), PostgresError> {
-    let (then, now) = (columns(snapshot, tables).await?, columns(now, tables).await?);
+    let (then, now) = tokio::join!(columns(snapshot, tables), columns(now, tables));
+    let (then, now) = both(then, now)?;
     let altered = tables.iter().find(|table| then.get(&table.oid) != now.get(&table.oid));
     match altered {
         Some(table) => Err(PostgresError::TableRewritten { table: table.id.clone() }),
@@ -71,20 +75,14 @@ async fn check_columns(
     }
 }
 
-/// Names and types of the columns of each table, as text.
 async fn columns(
     client: &SqlClient,
     tables: &[PublishedTable],
 ) -> Result<HashMap<u32, String>, PostgresError> {
+    const WHAT: &str = "looking for altered tables";
     let oids: Vec<u32> = tables.iter().map(|table| table.oid).collect();
-    let rows = client
-        .query(
-            "SELECT attrelid, array_agg((attnum, attname, atttypid, atttypmod) ORDER BY attnum)::text AS columns \
-             FROM pg_attribute WHERE attrelid = ANY($1) AND attnum > 0 AND NOT attisdropped GROUP BY attrelid",
-            &[&oids],
-        )
-        .await
-        .map_err(failed(client, "looking for altered tables"))?;
+    let statement = client.prepare_once(COLUMNS).await.map_err(failed(client, WHAT))?;
+    let rows = client.query(&statement, &[&oids]).await.map_err(failed(client, WHAT))?;
     rows.iter()
         .map(|row| Ok((get(client, row, "attrelid")?, get(client, row, "columns")?)))
         .collect()
