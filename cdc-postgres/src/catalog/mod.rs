@@ -77,3 +77,25 @@ where
     row.try_get(column)
         .map_err(|error| ConnectError::protocol(client.target(), error.to_string()).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use cdc_pgconn::ServerError;
+
+    use super::*;
+
+    #[test]
+    fn of_two_statements_that_failed_together_the_first_says_why() {
+        let failed = |code: &str| {
+            let said = ServerError { code: code.to_owned(), ..ServerError::default() };
+            let error = ConnectError::from_server("postgres://db/shop", said);
+            Err::<(), _>(PostgresError::statement("reading", error))
+        };
+        for (one, other) in [("57014", FAILED_TRANSACTION), (FAILED_TRANSACTION, "57014")] {
+            let error = both(failed(one), failed(other)).unwrap_err();
+            assert_eq!(error.sqlstate(), Some("57014"));
+        }
+        assert!(both(failed("57014"), Ok(())).is_err() && both(Ok(()), failed("57014")).is_err());
+        assert_eq!(both(Ok(1), Ok(2)).unwrap(), (1, 2));
+    }
+}
