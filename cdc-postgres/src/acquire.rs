@@ -22,6 +22,8 @@ use crate::wire::connection::ReplicationConnection;
 
 /// How often a waiting instance looks whether the slot is free.
 const POLL: Duration = Duration::from_millis(500);
+/// How long the server may take to notice that a reader that was killed is gone; one that holds the slot longer is another instance.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// Everything that a start needs, held by this instance alone.
 #[derive(Debug)]
@@ -66,7 +68,10 @@ pub(crate) async fn acquire(
         return Ok((Held { sql, survey, context, history, wal_sender_timeout, link }, None));
     }
     let mut told = false;
-    let patience_ends = options.settings.slot_patience.map(|patience| Instant::now() + patience);
+    let until = match context.wait {
+        true => options.settings.slot_patience.map(|patience| Instant::now() + patience),
+        false => Some(Instant::now() + SETTLING),
+    };
     loop {
         // One that has lost log cannot be read; what becomes of it is decided by the offset.
         let lost =
@@ -125,16 +130,14 @@ pub(crate) async fn acquire(
         let holder = slot::holder(&sql, &slot_name).await?;
         if holder.pid.is_some() && holder.pid == former {
             end_process(&sql, former).await?;
-        } else if holder.pid.is_some()
-            && (!context.wait || patience_ends.is_some_and(|end| end <= Instant::now()))
-        {
+        } else if holder.pid.is_some() && until.is_some_and(|end| end <= Instant::now()) {
             return Err(PostgresError::SlotInUse { slot: slot_name, holder: holder.text });
-        } else if !told && holder.pid.is_some() {
+        } else if !told && holder.pid.is_some() && context.wait {
             told = true;
             tracing::warn!(slot = %slot_name, holder = %holder.text, "the slot is in use; waiting to take over");
             context.progress.set_phase(Phase::Standby { holder: holder.text });
         }
-        wait_until_free(&sql, &slot_name, patience_ends).await?;
+        wait_until_free(&sql, &slot_name, until).await?;
         survey.slot = slot::find(&sql, &slot_name).await?;
     }
 }
