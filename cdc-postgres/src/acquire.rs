@@ -67,7 +67,7 @@ pub(crate) async fn acquire(
         let wal_sender_timeout = Duration::ZERO;
         return Ok((Held { sql, survey, context, history, wal_sender_timeout, link }, None));
     }
-    let mut told = false;
+    let (mut told, mut waited) = (false, false);
     let until = match context.wait {
         true => options.settings.slot_patience.map(|patience| Instant::now() + patience),
         false => Some(Instant::now() + SETTLING),
@@ -104,7 +104,7 @@ pub(crate) async fn acquire(
                             wal_sender_timeout,
                             queue_bytes(context, options),
                         ));
-                        if told {
+                        if waited {
                             // Much may have changed while this instance waited.
                             survey = Survey::take(&sql, options, pipeline).await?;
                         }
@@ -137,6 +137,7 @@ pub(crate) async fn acquire(
             tracing::warn!(slot = %slot_name, holder = %holder.text, "the slot is in use; waiting to take over");
             context.progress.set_phase(Phase::Standby { holder: holder.text });
         }
+        waited = true;
         wait_until_free(&sql, &slot_name, until).await?;
         survey.slot = slot::find(&sql, &slot_name).await?;
     }
