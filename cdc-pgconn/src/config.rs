@@ -86,6 +86,7 @@ pub struct ConnectConfig {
     application_name: Option<String>,
     connect_timeout: Option<Duration>,
     options: Option<String>,
+    loopback_window: Option<usize>,
 }
 
 impl ConnectConfig {
@@ -113,6 +114,7 @@ impl ConnectConfig {
             application_name: None,
             connect_timeout: Some(DEFAULT_TIMEOUT),
             options: None,
+            loopback_window: None,
         }
     }
 
@@ -281,6 +283,14 @@ impl ConnectConfig {
         self
     }
 
+    /// Bounds how many bytes a server on the loopback may have sent that are not read yet (`SO_RCVBUF` of the socket before it is
+    /// connected); `None`, the default, leaves it to the system. Elsewhere it does nothing.
+    #[must_use]
+    pub fn with_loopback_window(mut self, bytes: Option<usize>) -> Self {
+        self.loopback_window = bytes;
+        self
+    }
+
     /// The server's address.
     pub fn host(&self) -> &Host {
         &self.host
@@ -314,6 +324,11 @@ impl ConnectConfig {
     /// How long connecting, TLS and authentication together may take.
     pub fn connect_timeout(&self) -> Option<Duration> {
         self.connect_timeout
+    }
+
+    /// The bound of what a server on the loopback may have sent that is not read yet.
+    pub fn loopback_window(&self) -> Option<usize> {
+        self.loopback_window
     }
 
     /// Command-line options for the session.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -48,6 +49,12 @@ impl Stream {
             Self::Tls(tls) => Some(tls.get_ref().0.get_ref()),
             Self::Unix(_) => None,
         }
+    }
+
+    /// Whether the server is reached over the loopback.
+    pub fn is_on_loopback(&self) -> bool {
+        let peer = self.tcp().and_then(|tcp| tcp.peer_addr().ok());
+        peer.is_some_and(|peer| peer.ip().is_loopback())
     }
 
     /// Whether what is sent is encrypted.
@@ -238,7 +245,7 @@ async fn connect_tcp(config: &ConnectConfig, host: &str) -> Result<TcpStream, Co
         .map_err(|source| ConnectError::HostNotFound { target: config.display(), source })?;
     let mut failure = None;
     for address in addresses {
-        match TcpStream::connect(address).await {
+        match connect_to(config, address).await {
             Ok(tcp) => {
                 prepare(&tcp).map_err(|error| ConnectError::io(config.display(), error))?;
                 return Ok(tcp);
@@ -260,6 +267,15 @@ async fn connect_tcp(config: &ConnectConfig, host: &str) -> Result<TcpStream, Co
             source: io::Error::new(io::ErrorKind::NotFound, "the name has no address"),
         },
     })
+}
+
+async fn connect_to(config: &ConnectConfig, address: SocketAddr) -> io::Result<TcpStream> {
+    let window = config.loopback_window().filter(|_| address.ip().is_loopback());
+    let Some(window) = window else { return TcpStream::connect(address).await };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // What is offered to the server with the connection cannot be taken back later: it would lose packets, and wait for their return.
+    socket.set_recv_buffer_size(u32::try_from(window).unwrap_or(u32::MAX))?;
+    socket.connect(address).await
 }
 
 fn is_refusal(error: &io::Error) -> bool {

@@ -10,7 +10,10 @@ use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::frames::{Frame, FrameBuffer};
-use super::pace::{Pace, Wait};
+use super::pace::{Pace, SMALL_WINDOW, Wait};
+
+/// So much is given, even if more is there.
+const ENOUGH: usize = 160 * 1024;
 
 /// A stream with its buffers. What a cancelled call had read or had still to write stays in them.
 #[derive(Debug)]
@@ -21,17 +24,23 @@ pub(super) struct Channel {
     pub(super) out: BytesMut,
     pub(super) target: String,
     pace: Pace,
+    /// Why the last read brought less than it could.
+    failure: Option<io::Error>,
 }
 
 impl Channel {
     pub(super) fn new(stream: Stream, target: String) -> Self {
         let (frames, out) = (FrameBuffer::new(), BytesMut::new());
-        Self { stream, frames, out, target, pace: Pace::off() }
+        Self { stream, frames, out, target, pace: Pace::off(), failure: None }
     }
 
     /// From here on a backlog is read in large pieces, and the thread stands still in between.
     pub(super) fn pace(&mut self) {
-        self.pace = Pace::on();
+        let small_window = SMALL_WINDOW.is_some() && self.stream.is_on_loopback();
+        self.pace = match small_window {
+            true => Pace::with_small_window(self.stream.is_encrypted()),
+            false => Pace::on(),
+        };
     }
 
     /// From here on every byte is read at once.
@@ -39,36 +48,68 @@ impl Channel {
         self.pace = Pace::off();
     }
 
-    /// Reads once, as much as there is, when it is time to. Cancel-safe.
+    /// Reads as much as there is, when it is time to. Cancel-safe.
     pub(super) async fn fill(&mut self) -> Result<(), ConnectError> {
-        let read = loop {
-            match self.pace.wait() {
-                Wait::Data => break self.stream.read_buf(self.frames.space()).await,
-                Wait::Drain => {
-                    let read = pin!(self.stream.read_buf(self.frames.space()));
-                    match read.now_or_never() {
-                        Some(read) => break read,
-                        None => self.pace.drained(Instant::now()),
+        if let Some(failure) = self.failure.take() {
+            return Err(self.broken(failure));
+        }
+        let mut brought = 0;
+        loop {
+            let read = match self.pace.wait() {
+                Wait::Data => self.stream.read_buf(self.frames.space()).await,
+                Wait::Drain => match self.read_now().await {
+                    Some(read) => read,
+                    None => {
+                        self.pace.drained(Instant::now());
+                        if brought > 0 {
+                            return Ok(());
+                        }
+                        continue;
                     }
-                }
+                },
                 Wait::Pause(until) => {
                     // The thread stands still, not only this task: the runtime would look at the socket, and be woken by
                     // every message.
                     std::thread::sleep(until.saturating_duration_since(Instant::now()));
-                    break self.stream.read_buf(self.frames.space()).await;
+                    self.stream.read_buf(self.frames.space()).await
                 }
+            };
+            let failure = match read {
+                Ok(0) => io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "the server closed the connection",
+                ),
+                Ok(bytes) => {
+                    self.pace.note(bytes, Instant::now());
+                    brought += bytes;
+                    if self.pace.goes_on() && brought < ENOUGH {
+                        continue;
+                    }
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            if brought == 0 {
+                return Err(self.broken(failure));
             }
-        };
-        match read {
-            Ok(0) => Err(self.broken(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the server closed the connection",
-            ))),
-            Ok(bytes) => {
-                self.pace.note(bytes, Instant::now());
-                Ok(())
+            // What came before it is looked at first: mostly it says why.
+            self.failure = Some(failure);
+            return Ok(());
+        }
+    }
+
+    /// Reads what is there, if there is something.
+    async fn read_now(&mut self) -> Option<io::Result<usize>> {
+        let mut looked = false;
+        loop {
+            let read = pin!(self.stream.read_buf(self.frames.space())).now_or_never();
+            if read.is_some() || looked || !self.pace.goes_on() {
+                return read;
             }
-            Err(error) => Err(self.broken(error)),
+            // The runtime takes a socket for empty after a read that did not fill the buffer, until it has looked again; but that
+            // read has opened the window.
+            looked = true;
+            tokio::task::yield_now().await;
         }
     }
 

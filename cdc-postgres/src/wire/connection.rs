@@ -11,6 +11,7 @@ use super::channel::Channel;
 use super::command;
 use super::copy_both::CopyBoth;
 use super::login::Login;
+use super::pace::SMALL_WINDOW;
 use super::thread::Thread;
 use crate::lsn::Lsn;
 
@@ -64,7 +65,7 @@ impl ReplicationConnection {
     pub async fn connect_on_thread(config: &ConnectConfig) -> Result<Self, ConnectError> {
         let failed = |error| ConnectError::io(config.display(), error);
         let thread = Thread::start("cdc-postgres-log").map_err(failed)?;
-        let same = config.clone();
+        let same = config.clone().with_loopback_window(SMALL_WINDOW);
         let connected = thread.run(async move { Self::connect(&same).await }).await;
         let connection = connected.map_err(failed)??;
         Ok(Self { thread: Some(thread), ..connection })

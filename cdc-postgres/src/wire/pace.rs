@@ -6,12 +6,31 @@
 //! there is a backlog this side pauses for [`PAUSE`], then takes all that has come; a reader that has caught up reads every
 //! byte at once.
 //!
+//! How many packets may be under way before that silence counts is up to the server's congestion control, and Linux's default lets
+//! nearly every message be one. On the loopback, where it costs nothing, the receive window is made so small
+//! ([`SMALL_WINDOW`]) that it is closed for most of the time: what is written then waits with the server, and each read is answered by the
+//! next window in one packet. The pause is longer there, so that many windows' worth waits at its end.
+//!
 //! What is decided here is pure; [`super::channel`] waits and reads.
 
 use std::time::{Duration, Instant};
 
 /// The pause: some dozen KiB come in it. One that is much longer fills the socket, and the server stands still.
 pub(super) const PAUSE: Duration = Duration::from_micros(300);
+
+/// The receive window on the loopback, where the system is known to work with it. Over a network it would be a limit: so many bytes
+/// a round trip.
+pub(super) const SMALL_WINDOW: Option<usize> =
+    if cfg!(target_os = "linux") { Some(24 * 1024) } else { None };
+
+/// The pause with a small window, while [`MUCH`] comes.
+const LONG_PAUSE: Duration = Duration::from_millis(2);
+
+/// In bytes a microsecond: with so much a [`LONG_PAUSE`] is worth it.
+const MUCH: u128 = 8;
+
+/// A read that brings less has emptied what waited, however small the window.
+const LITTLE: usize = 2048;
 
 /// In which time [`BACKLOG`] bytes come while there is a backlog.
 const SPAN: Duration = Duration::from_millis(1);
@@ -38,6 +57,12 @@ pub(super) struct Pace {
     /// Not for a login, nor for a reader that wants every byte at once.
     on: bool,
     backlog: bool,
+    small_window: bool,
+    /// Less than this is the rest of what waited.
+    little: usize,
+    /// When the last pause began, and what has come since.
+    paused: Option<Instant>,
+    brought: usize,
     /// Until when the pause that goes on lasts.
     until: Option<Instant>,
     /// When the span began in which bytes are counted.
@@ -48,12 +73,32 @@ pub(super) struct Pace {
 impl Pace {
     /// Every byte at once.
     pub(super) fn off() -> Self {
-        Pace { on: false, backlog: false, until: None, since: None, bytes: 0 }
+        Pace {
+            on: false,
+            backlog: false,
+            small_window: false,
+            little: 0,
+            paused: None,
+            brought: 0,
+            until: None,
+            since: None,
+            bytes: 0,
+        }
     }
 
     /// A backlog in large pieces.
     pub(super) fn on() -> Self {
         Pace { on: true, ..Self::off() }
+    }
+
+    /// The same where the receive window is small. What is encrypted comes in pieces that say nothing of what waits.
+    pub(super) fn with_small_window(encrypted: bool) -> Self {
+        Pace { small_window: true, little: if encrypted { 0 } else { LITTLE }, ..Self::on() }
+    }
+
+    /// Whether a read makes room for more that waits already: it is worth another look, and to be read before anything else is done.
+    pub(super) fn goes_on(&self) -> bool {
+        self.small_window && self.wait() == Wait::Drain
     }
 
     /// What to do now. The same until something was read or there is nothing to read, however often it is asked.
@@ -67,7 +112,12 @@ impl Pace {
 
     /// Notes that all was read that is there.
     pub(super) fn drained(&mut self, now: Instant) {
-        self.until = Some(now + PAUSE);
+        let brought = std::mem::take(&mut self.brought) as u128;
+        let before = self.paused.replace(now);
+        let micros = before.map(|before| now.saturating_duration_since(before).as_micros());
+        let is_much = micros.is_some_and(|micros| brought >= micros.saturating_mul(MUCH));
+        let pause = if self.small_window && is_much { LONG_PAUSE } else { PAUSE };
+        self.until = Some(now + pause);
     }
 
     /// Notes what a read has brought.
@@ -81,6 +131,7 @@ impl Pace {
             self.bytes = 0;
         }
         self.bytes = self.bytes.saturating_add(bytes);
+        self.brought = self.brought.saturating_add(bytes);
         if self.bytes >= BACKLOG {
             self.backlog = true;
             self.since = Some(now);
@@ -89,6 +140,9 @@ impl Pace {
             self.backlog = false;
             self.since = Some(now);
             self.bytes = 0;
+        }
+        if self.backlog && bytes < self.little {
+            self.drained(now);
         }
     }
 }
@@ -156,6 +210,44 @@ mod tests {
             assert!(matches!(pace.wait(), Wait::Pause(_)));
             pace.note(20_000, now);
         }
+    }
+
+    #[test]
+    fn with_a_small_window_it_is_read_until_little_comes() {
+        let start = Instant::now();
+        let mut pace = Pace::with_small_window(false);
+        assert!(!pace.goes_on(), "caught up");
+        for _ in 0..5 {
+            pace.note(24_000, start);
+            assert!(pace.goes_on());
+        }
+        pace.note(240, start);
+        assert!(matches!(pace.wait(), Wait::Pause(_)));
+        assert!(!pace.goes_on());
+    }
+
+    #[test]
+    fn with_a_small_window_the_pause_is_long_while_much_comes() {
+        let start = Instant::now();
+        let mut pace = Pace::with_small_window(false);
+        pace.note(24_000, start);
+        pace.drained(start);
+        assert_eq!(pace.wait(), Wait::Pause(start + PAUSE), "how fast it comes is not known yet");
+        let (fast, slow) = (after(start, 1_000), after(start, 3_000));
+        pace.note(24_000, fast);
+        pace.drained(fast);
+        assert_eq!(pace.wait(), Wait::Pause(fast + LONG_PAUSE));
+        pace.note(6_000, slow);
+        pace.drained(slow);
+        assert_eq!(pace.wait(), Wait::Pause(slow + PAUSE));
+    }
+
+    #[test]
+    fn small_pieces_of_what_is_encrypted_end_nothing() {
+        let mut pace = Pace::with_small_window(true);
+        pace.note(24_000, Instant::now());
+        pace.note(240, Instant::now());
+        assert!(pace.goes_on());
     }
 
     #[test]
