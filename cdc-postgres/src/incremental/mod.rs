@@ -6,6 +6,7 @@
 
 mod barrier;
 mod bounds;
+mod courtesy;
 pub(crate) mod literal;
 pub(crate) mod plan;
 mod reader;

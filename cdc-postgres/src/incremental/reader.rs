@@ -9,6 +9,7 @@ use cdc_core::{Destination, Row, RowsBuilder, Schema, TableId};
 use cdc_pgconn::SqlClient;
 use tokio::sync::mpsc;
 
+use super::courtesy::Courtesy;
 use super::plan::TableReadPlan;
 use super::readers::{Answer, Credit};
 use super::select::{self, Limit, named};
@@ -20,7 +21,7 @@ use crate::error::{LOCK_NOT_AVAILABLE, PostgresError};
 use crate::lsn::Lsn;
 use crate::options::Options;
 use crate::snapshot::{
-    PublishedColumns, TableRows, begin_with, published_columns, rewritten, row_of_line,
+    self, PublishedColumns, TableRows, begin_with, published_columns, rewritten, row_of_line,
 };
 
 /// So many bytes of values are given together.
@@ -64,6 +65,9 @@ pub(super) struct Reader {
     schemas: Schemas,
     /// The snapshot that was exported under a name is read, rather than a new one for each chunk.
     exported: Option<Exported>,
+    courtesy: Courtesy,
+    /// How long to rest before the next read.
+    rest: Duration,
 }
 
 /// A snapshot that is older than the reads.
@@ -106,6 +110,8 @@ impl Reader {
             segment_size,
             schemas: shared.schemas.clone(),
             exported,
+            courtesy: Courtesy::default(),
+            rest: Duration::ZERO,
         })
     }
 
@@ -122,21 +128,26 @@ impl Reader {
         let begin = Instant::now();
         let mut types = TypeCatalog::default();
         let columns = published_columns(&self.client, &mut types, &plan.published, &self.options);
-        let (horizon, columns) = match &self.exported {
+        let (horizon, columns, next_id) = match &self.exported {
             // The snapshot is no older than the lock, so that its catalog is the present one.
-            None => (before_page_header(horizon, self.segment_size), columns.await?),
+            None => {
+                let horizon = before_page_header(horizon, self.segment_size);
+                (horizon, columns.await?, visible.next_id())
+            }
             Some(exported) => {
                 let check = rewritten::check(&self.client, &exported.now, &plan.published);
-                let (checked, columns) = tokio::join!(check, columns);
+                let now = snapshot::current(&exported.now);
+                let (checked, columns, now) = tokio::join!(check, columns, now);
                 let ((), columns) = both(checked, columns)?;
                 // It shows nothing that the stream brings.
-                (Lsn::ZERO, columns)
+                (Lsn::ZERO, columns, now?.next_id())
             }
         };
+        self.courtesy.note(next_id, begin);
         if !plan.fits(&columns) {
             return Err(PostgresError::TableRewritten { table: plan.published.id.clone() });
         }
-        let limit = limit(&self.client, read, plan);
+        let limit = limit(&self.client, read, plan, &self.courtesy);
         let list = self.select_list(plan, &columns);
         let statement = select::statement(plan, &list, &read.region, limit)
             .ok_or_else(|| PostgresError::TableRewritten { table: plan.published.id.clone() })?;
@@ -168,7 +179,17 @@ impl Reader {
                 .await
                 .map_err(failed(&self.client, "ending a read"))?;
         }
-        give(out, Answer::Ended(read.id, at_end, begin.elapsed())).await
+        let took = begin.elapsed();
+        self.rest = self.courtesy.rest(took);
+        give(out, Answer::Ended(read.id, at_end, took)).await
+    }
+
+    /// Rests after a read, if others write.
+    pub(super) async fn rest(&mut self) {
+        let rest = std::mem::take(&mut self.rest);
+        if rest > Duration::ZERO {
+            tokio::time::sleep(rest).await;
+        }
     }
 
     /// Opens the transaction and locks the table, before anything takes a snapshot; then takes it, and asks where the log ends.
@@ -233,14 +254,19 @@ impl Reader {
 }
 
 /// How many rows of a range are wanted.
-fn limit(client: &SqlClient, read: &Read, plan: &TableReadPlan) -> Option<Limit> {
+fn limit(
+    client: &SqlClient,
+    read: &Read,
+    plan: &TableReadPlan,
+    courtesy: &Courtesy,
+) -> Option<Limit> {
     if !matches!(read.region, Region::Range(_)) || read.max_rows == u64::MAX {
         return None;
     }
     let with_ties = plan.is_nullable();
     // Rows with NULL in the key can be equal in all of it.
     let can_be_parted = !with_ties || client.server_version() >= 130_000;
-    can_be_parted.then_some(Limit { rows: read.max_rows.max(1), with_ties })
+    can_be_parted.then_some(Limit { rows: courtesy.rows(read.max_rows.max(1)), with_ties })
 }
 
 async fn give(out: &mpsc::Sender<Answer>, answer: Answer) -> Result<(), PostgresError> {

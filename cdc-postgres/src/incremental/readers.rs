@@ -225,6 +225,9 @@ async fn read_chunks(
         {
             session = None;
         }
+        if let Some(reader) = &mut session {
+            reader.rest().await;
+        }
     }
 }
 

@@ -26,6 +26,11 @@ impl Visible {
         xid < self.xmin || (xid < self.xmax && self.in_progress.binary_search(&xid).is_err())
     }
 
+    /// The id that the next transaction to write gets.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.xmax
+    }
+
     /// The id of 64 bits that is nearest to the snapshot, of one of 32 bits.
     pub(crate) fn widen(&self, xid: u32) -> u64 {
         // The signed distance in the circle of 32 bit ids.

@@ -75,10 +75,9 @@ impl Channel {
                 }
             };
             let failure = match read {
-                Ok(0) => io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    "the server closed the connection",
-                ),
+                Ok(0) => {
+                    io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection")
+                }
                 Ok(bytes) => {
                     self.pace.note(bytes, Instant::now());
                     brought += bytes;
