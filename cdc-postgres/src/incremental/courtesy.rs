@@ -15,6 +15,9 @@ const SPAN: Duration = Duration::from_millis(50);
 /// The part of a chunk that is read at a time while others write.
 const PART: u64 = 8;
 
+/// Fewer rows are not worth the statements around them.
+const FEWEST: u64 = 1_000;
+
 /// A chunk that took longer had to wait for something else.
 const LONGEST_REST: Duration = Duration::from_millis(100);
 
@@ -40,7 +43,7 @@ impl Courtesy {
 
     /// How many rows to read of those that are wanted.
     pub(super) fn rows(&self, wanted: u64) -> u64 {
-        if self.others_write { (wanted / PART).max(1) } else { wanted }
+        if self.others_write { (wanted / PART).max(wanted.min(FEWEST)) } else { wanted }
     }
 
     /// How long to rest after a read.
@@ -71,7 +74,8 @@ mod tests {
         courtesy.note(700, start);
         courtesy.note(1_000, start + SPAN);
         assert_eq!(courtesy.rows(40_000), 5_000);
-        assert_eq!(courtesy.rows(1), 1);
+        assert_eq!(courtesy.rows(2_000), 1_000, "statements cost too");
+        assert_eq!(courtesy.rows(8), 8);
         assert_eq!(courtesy.rest(Duration::from_millis(9)), Duration::from_millis(9));
         assert_eq!(courtesy.rest(Duration::from_secs(9)), LONGEST_REST);
     }
@@ -82,10 +86,10 @@ mod tests {
         let mut courtesy = Courtesy::default();
         courtesy.note(700, start);
         courtesy.note(800, start + SPAN / 5);
-        assert_eq!(courtesy.rows(8), 8, "too early to say");
+        assert_eq!(courtesy.rest(SPAN), Duration::ZERO, "too early to say");
         courtesy.note(800, start + SPAN);
-        assert_eq!(courtesy.rows(8), 1);
+        assert_eq!(courtesy.rest(SPAN), SPAN);
         courtesy.note(802, start + SPAN * 2);
-        assert_eq!(courtesy.rows(8), 8);
+        assert_eq!(courtesy.rest(SPAN), Duration::ZERO);
     }
 }
