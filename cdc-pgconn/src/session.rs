@@ -102,7 +102,7 @@ pub struct SqlClient {
     target: String,
     task: JoinHandle<()>,
     failure: Arc<Mutex<Option<tokio_postgres::Error>>>,
-    prepared: Mutex<HashMap<&'static str, Statement>>,
+    prepared: Mutex<HashMap<String, Statement>>,
     pub(crate) copies: Copies,
 }
 
@@ -130,21 +130,19 @@ impl SqlClient {
         ConnectError::from_sql(self.target.as_str(), failure.unwrap_or(error))
     }
 
-    /// A statement that is prepared when it is asked for first, and stays prepared.
+    /// A statement that is prepared when it is asked for first, and stays prepared as long as the session: for texts of which there
+    /// are few.
     ///
     /// # Errors
     /// That of the server, for which the statement is wrong.
-    pub async fn prepare_once(
-        &self,
-        sql: &'static str,
-    ) -> Result<Statement, tokio_postgres::Error> {
+    pub async fn prepare_once(&self, sql: &str) -> Result<Statement, tokio_postgres::Error> {
         let known = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
         let found = known().get(sql).cloned();
         if let Some(statement) = found {
             return Ok(statement);
         }
         let statement = self.client.prepare(sql).await?;
-        known().insert(sql, statement.clone());
+        known().insert(sql.to_owned(), statement.clone());
         Ok(statement)
     }
 

@@ -174,12 +174,8 @@ pub(crate) fn parse_visible(client: &SqlClient, text: &str) -> Result<Visible, P
 /// The transactions that have ended by now.
 pub(crate) async fn current(client: &SqlClient) -> Result<Visible, PostgresError> {
     const WHAT: &str = "reading which transactions are open";
-    let question = if client.server_version() >= 130_000 {
-        "SELECT pg_current_snapshot()::text AS visible"
-    } else {
-        "SELECT txid_current_snapshot()::text AS visible"
-    };
-    let statement = client.prepare_once(question).await.map_err(failed(client, WHAT))?;
+    let question = format!("SELECT {}::text AS visible", current_snapshot(client));
+    let statement = client.prepare_once(&question).await.map_err(failed(client, WHAT))?;
     let row = client.query_one(&statement, &[]).await.map_err(failed(client, WHAT))?;
     parse_visible(client, &get::<String>(client, &row, "visible")?)
 }

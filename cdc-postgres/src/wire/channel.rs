@@ -50,65 +50,73 @@ impl Channel {
 
     /// Reads as much as there is, when it is time to. Cancel-safe.
     pub(super) async fn fill(&mut self) -> Result<(), ConnectError> {
-        if let Some(failure) = self.failure.take() {
-            return Err(self.broken(failure));
+        let first = match self.failure.take() {
+            Some(failure) => Err(failure),
+            None => self.read_in_time().await,
+        };
+        let mut brought = first.map_err(|failure| self.broken(failure))?;
+        while self.pace.goes_on() && brought < ENOUGH {
+            match self.read_now().await {
+                Some(Ok(bytes)) => brought += bytes,
+                Some(Err(failure)) => {
+                    // What came before it is looked at first: mostly it says why.
+                    self.failure = Some(failure);
+                    break;
+                }
+                None => break,
+            }
         }
-        let mut brought = 0;
+        Ok(())
+    }
+
+    /// Reads once, when it is time to.
+    async fn read_in_time(&mut self) -> io::Result<usize> {
         loop {
-            let read = match self.pace.wait() {
-                Wait::Data => self.stream.read_buf(self.frames.space()).await,
-                Wait::Drain => match self.read_now().await {
-                    Some(read) => read,
-                    None => {
-                        self.pace.drained(Instant::now());
-                        if brought > 0 {
-                            return Ok(());
-                        }
-                        continue;
+            match self.pace.wait() {
+                Wait::Data => break,
+                Wait::Drain => {
+                    if let Some(read) = self.read_now().await {
+                        return read;
                     }
-                },
+                }
                 Wait::Pause(until) => {
                     // The thread stands still, not only this task: the runtime would look at the socket, and be woken by
                     // every message.
                     std::thread::sleep(until.saturating_duration_since(Instant::now()));
-                    self.stream.read_buf(self.frames.space()).await
+                    break;
                 }
-            };
-            let failure = match read {
-                Ok(0) => {
-                    io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection")
-                }
-                Ok(bytes) => {
-                    self.pace.note(bytes, Instant::now());
-                    brought += bytes;
-                    if self.pace.goes_on() && brought < ENOUGH {
-                        continue;
-                    }
-                    return Ok(());
-                }
-                Err(error) => error,
-            };
-            if brought == 0 {
-                return Err(self.broken(failure));
             }
-            // What came before it is looked at first: mostly it says why.
-            self.failure = Some(failure);
-            return Ok(());
         }
+        let read = self.stream.read_buf(self.frames.space()).await;
+        self.noted(read)
     }
 
-    /// Reads what is there, if there is something.
+    /// Reads once if something is there.
     async fn read_now(&mut self) -> Option<io::Result<usize>> {
-        let mut looked = false;
-        loop {
-            let read = pin!(self.stream.read_buf(self.frames.space())).now_or_never();
-            if read.is_some() || looked || !self.pace.goes_on() {
-                return read;
-            }
+        let mut read = pin!(self.stream.read_buf(self.frames.space())).now_or_never();
+        if read.is_none() && self.pace.goes_on() {
             // The runtime takes a socket for empty after a read that did not fill the buffer, until it has looked again; but that
             // read has opened the window.
-            looked = true;
             tokio::task::yield_now().await;
+            read = pin!(self.stream.read_buf(self.frames.space())).now_or_never();
+        }
+        if read.is_none() {
+            self.pace.drained(Instant::now());
+        }
+        read.map(|read| self.noted(read))
+    }
+
+    /// How many bytes came; none are the end.
+    fn noted(&mut self, read: io::Result<usize>) -> io::Result<usize> {
+        match read? {
+            0 => Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the server closed the connection",
+            )),
+            bytes => {
+                self.pace.note(bytes, Instant::now());
+                Ok(bytes)
+            }
         }
     }
 
