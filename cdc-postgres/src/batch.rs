@@ -115,8 +115,8 @@ impl BatchBuilder {
 
     /// Ends the batch.
     pub(crate) fn take(&mut self, offset: Offset, ends_transaction: bool) -> Batch {
-        // The next batch is mostly as large.
-        let next = Vec::with_capacity(self.events.len());
+        // The next batch is mostly about as large; growing would double it.
+        let next = Vec::with_capacity(self.events.len() + self.events.len() / 8);
         let events = std::mem::replace(&mut self.events, next);
         let bytes = std::mem::take(&mut self.bytes);
         self.deadline = None;

@@ -140,7 +140,9 @@ impl Worker {
     }
 
     async fn send(&self, batch: Batch) -> Result<(), PostgresError> {
-        self.out.send(Ok(batch)).await.map_err(|_| PostgresError::Stopped)
+        self.out.send(Ok(batch)).await.map_err(|_| PostgresError::Stopped)?;
+        // The next one is begun when this one was taken: a full one more would wait behind a slow sink, and bring nothing.
+        self.out.reserve().await.map(drop).map_err(|_| PostgresError::Stopped)
     }
 
     /// Sends a batch of a read.

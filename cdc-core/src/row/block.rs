@@ -15,6 +15,9 @@ use crate::value::{Date, Decimal, Text, Time, TimeUnit, Timestamp, Value, ValueR
 /// Longer texts are kept as values of their own: a source can hand over its buffer rather than copy it.
 const LARGE_TEXT: usize = 16 * 1024;
 
+/// The next block is mostly about as large; a little more than the part of it that this is would double its memory.
+const SPARE: usize = 8;
+
 /// One value.
 #[derive(Debug, Clone, Copy)]
 enum Cell {
@@ -58,23 +61,26 @@ struct Content {
 impl Content {
     #[inline]
     fn value_ref(&self, index: usize) -> Option<ValueRef<'_>> {
-        Some(match *self.cells.get(index)? {
-            Cell::Null => ValueRef::Null,
-            Cell::Unavailable => ValueRef::Unavailable,
-            Cell::Bool(v) => ValueRef::Bool(v),
-            Cell::Int16(v) => ValueRef::Int16(v),
-            Cell::Int32(v) => ValueRef::Int32(v),
-            Cell::Int64(v) => ValueRef::Int64(v),
-            Cell::UInt32(v) => ValueRef::UInt32(v),
-            Cell::Float32(v) => ValueRef::Float32(v),
-            Cell::Float64(v) => ValueRef::Float64(v),
-            Cell::Decimal { scale, unscaled } => ValueRef::Decimal(Decimal::new(unscaled, scale)),
-            Cell::Text { start, len } => ValueRef::Text(self.text(start, len)?),
-            Cell::Date(days) => ValueRef::Date(Date::Days(days)),
-            Cell::Time(value) => ValueRef::Time(Time { value, unit: TimeUnit::Micro }),
-            Cell::Timestamp(micros) => ValueRef::Timestamp(Timestamp::micros(micros)),
-            Cell::Other(at) => self.others.get(usize::try_from(at).ok()?)?.as_ref(),
-        })
+        // Each arm gives the whole answer: what is wrapped behind the match is copied once more.
+        match *self.cells.get(index)? {
+            Cell::Null => Some(ValueRef::Null),
+            Cell::Unavailable => Some(ValueRef::Unavailable),
+            Cell::Bool(v) => Some(ValueRef::Bool(v)),
+            Cell::Int16(v) => Some(ValueRef::Int16(v)),
+            Cell::Int32(v) => Some(ValueRef::Int32(v)),
+            Cell::Int64(v) => Some(ValueRef::Int64(v)),
+            Cell::UInt32(v) => Some(ValueRef::UInt32(v)),
+            Cell::Float32(v) => Some(ValueRef::Float32(v)),
+            Cell::Float64(v) => Some(ValueRef::Float64(v)),
+            Cell::Decimal { scale, unscaled } => {
+                Some(ValueRef::Decimal(Decimal::new(unscaled, scale)))
+            }
+            Cell::Text { start, len } => self.text(start, len).map(ValueRef::Text),
+            Cell::Date(days) => Some(ValueRef::Date(Date::Days(days))),
+            Cell::Time(value) => Some(ValueRef::Time(Time { value, unit: TimeUnit::Micro })),
+            Cell::Timestamp(micros) => Some(ValueRef::Timestamp(Timestamp::micros(micros))),
+            Cell::Other(at) => self.others.get(usize::try_from(at).ok()?).map(Value::as_ref),
+        }
     }
 
     #[inline]
@@ -364,7 +370,8 @@ impl RowsBuilder {
             return;
         }
         let block = std::mem::take(&mut self.block);
-        let (cells, text) = (self.cells.len(), self.text.len());
+        let next = |taken: usize| taken + taken / SPARE;
+        let (cells, text) = (next(self.cells.len()), next(self.text.len()));
         let content = Content {
             cells: std::mem::replace(&mut self.cells, Vec::with_capacity(cells)),
             text: std::mem::replace(&mut self.text, String::with_capacity(text)).into(),
