@@ -124,8 +124,10 @@ impl Reader {
         out: &mpsc::Sender<Answer>,
         credit: &Credit,
     ) -> Result<(), PostgresError> {
+        let asked = Instant::now();
         let (visible, horizon) = self.begin(read, plan).await?;
         let begin = Instant::now();
+        self.courtesy.answered(begin.saturating_duration_since(asked));
         let mut types = TypeCatalog::default();
         let columns = published_columns(&self.client, &mut types, &plan.published, &self.options);
         let (horizon, columns, next_id) = match &self.exported {
