@@ -2,11 +2,15 @@
 //!
 //! A server sends a chunk as fast as it can, into buffers that take all of it: while it does, commits that need the same processor
 //! wait in a queue. So while others write, chunks are small, and each is followed by a rest in which that queue is worked off. How
-//! long a rest has to be shows in how long the server takes to answer the next read: when that takes longer than it can, there is a
-//! queue still, and rests grow; when it does not, they shrink, to none where the server has processors to spare. (LEDBAT, RFC 6817,
-//! finds in this way what a background transfer may take of a link.) With nobody to be held up, nothing is held back.
+//! long a rest has to be shows in how long the chunks take: when one takes longer than it can, the server was wanted by others
+//! meanwhile, and rests grow; when it does not, they shrink, to none where the server has processors to spare. (LEDBAT, RFC 6817,
+//! finds in this way what a background transfer may take of a link.) How soon a chunk's first words are answered tells nothing: a
+//! scheduler lets who has slept go first. With nobody to be held up, nothing is held back.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use cdc_core::TableId;
 
 /// So many transactions a second that write are others who are held up.
 const MANY: u128 = 100;
@@ -20,14 +24,14 @@ const PART: u64 = 32;
 /// Fewer rows are not worth the statements around them.
 const FEWEST: u64 = 250;
 
-/// An answer that takes so much longer than the quickest had to wait for others.
-const SOON: Duration = Duration::from_micros(500);
-
 /// Rests are counted in quarters of the time that the read before them took.
 const QUARTERS: u32 = 4;
 
 /// The longest rest, eight times what the read took: a ninth of the time is still read.
 const MOST: u32 = 8 * QUARTERS;
+
+/// By the so many-th part the best time is forgotten with each chunk.
+const CREEP: u128 = 128;
 
 /// A chunk that took longer had to wait for something else.
 const LONGEST_REST: Duration = Duration::from_millis(100);
@@ -37,23 +41,38 @@ const LONGEST_REST: Duration = Duration::from_millis(100);
 pub(super) struct Courtesy {
     counted: Option<(u64, Instant)>,
     others_write: bool,
-    /// How soon the server answers when nothing else is to be done.
-    quickest: Duration,
+    /// The table that was read last.
+    table: Option<Arc<TableId>>,
+    /// Nanoseconds that a row of it takes at best. It creeps up, as other parts of a table may be dearer.
+    quickest: u128,
     quarters: u32,
 }
 
 impl Default for Courtesy {
     fn default() -> Self {
-        Courtesy { counted: None, others_write: false, quickest: Duration::MAX, quarters: QUARTERS }
+        Courtesy {
+            counted: None,
+            others_write: false,
+            table: None,
+            quickest: u128::MAX,
+            quarters: QUARTERS,
+        }
     }
 }
 
 impl Courtesy {
-    /// Notes how long the server took to answer the first words of a read.
-    pub(super) fn answered(&mut self, after: Duration) {
-        self.quickest = self.quickest.min(after);
-        let waited = after > self.quickest.saturating_mul(2).saturating_add(SOON);
-        self.quarters = match waited {
+    /// Notes that so many rows of a table took so long.
+    pub(super) fn read(&mut self, table: &Arc<TableId>, rows: u64, took: Duration) {
+        if !self.others_write || rows == 0 {
+            return;
+        }
+        if self.table.as_ref() != Some(table) {
+            self.table = Some(Arc::clone(table));
+            self.quickest = u128::MAX;
+        }
+        let each = took.as_nanos() / u128::from(rows);
+        self.quickest = self.quickest.saturating_add(self.quickest / CREEP).min(each);
+        self.quarters = match each > self.quickest.saturating_add(self.quickest / 2) {
             true => (self.quarters + self.quarters / 2 + 1).min(MOST),
             false => self.quarters.saturating_sub(1),
         };
@@ -94,8 +113,11 @@ mod tests {
     use super::*;
 
     const READ: Duration = Duration::from_millis(4);
-    const QUICK: Duration = Duration::from_micros(400);
-    const SLOW: Duration = Duration::from_millis(5);
+    const ROWS: u64 = 1_000;
+
+    fn table(name: &str) -> Arc<TableId> {
+        Arc::new(TableId::new("public", name))
+    }
 
     /// Others write a thousand transactions a second.
     fn beside_writers() -> Courtesy {
@@ -111,7 +133,7 @@ mod tests {
         let start = Instant::now();
         let mut courtesy = Courtesy::default();
         for chunk in 0..10 {
-            courtesy.answered(SLOW * chunk);
+            courtesy.read(&table("a"), ROWS, READ * chunk);
             courtesy.note(700, start + SPAN * chunk);
             assert_eq!(courtesy.rows(40_000), 40_000);
             assert_eq!(courtesy.rest(READ), Duration::ZERO);
@@ -129,19 +151,33 @@ mod tests {
     }
 
     #[test]
-    fn rests_grow_while_the_server_takes_its_time_and_shrink_when_it_does_not() {
+    fn rests_grow_while_chunks_are_slow_and_shrink_when_they_are_not() {
         let mut courtesy = beside_writers();
-        courtesy.answered(QUICK);
+        courtesy.read(&table("a"), ROWS, READ);
         for _ in 0..10 {
-            courtesy.answered(SLOW);
+            courtesy.read(&table("a"), ROWS, READ * 2);
         }
         assert_eq!(courtesy.rest(READ), READ * 8, "and no longer");
         for _ in 0..MOST {
-            courtesy.answered(QUICK * 2);
+            courtesy.read(&table("a"), ROWS * 2, READ * 2);
         }
         assert_eq!(courtesy.rest(READ), Duration::ZERO, "there is room for all");
-        courtesy.answered(SLOW);
+        courtesy.read(&table("a"), ROWS, READ * 2);
         assert!(courtesy.rest(READ) > Duration::ZERO);
+    }
+
+    #[test]
+    fn rows_that_are_dearer_are_not_taken_for_others_who_wait() {
+        let mut courtesy = beside_writers();
+        courtesy.read(&table("a"), ROWS, READ);
+        for _ in 0..QUARTERS {
+            courtesy.read(&table("b"), ROWS, READ * 10);
+        }
+        assert_eq!(courtesy.rest(READ), Duration::ZERO, "another table");
+        for _ in 0..1_000 {
+            courtesy.read(&table("b"), ROWS, READ * 30);
+        }
+        assert_eq!(courtesy.rest(READ), Duration::ZERO, "another part of it");
     }
 
     #[test]

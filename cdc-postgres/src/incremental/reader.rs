@@ -124,10 +124,8 @@ impl Reader {
         out: &mpsc::Sender<Answer>,
         credit: &Credit,
     ) -> Result<(), PostgresError> {
-        let asked = Instant::now();
         let (visible, horizon) = self.begin(read, plan).await?;
         let begin = Instant::now();
-        self.courtesy.answered(begin.saturating_duration_since(asked));
         let mut types = TypeCatalog::default();
         let columns = published_columns(&self.client, &mut types, &plan.published, &self.options);
         let (horizon, columns, next_id) = match &self.exported {
@@ -182,6 +180,7 @@ impl Reader {
                 .map_err(failed(&self.client, "ending a read"))?;
         }
         let took = begin.elapsed();
+        self.courtesy.read(&read.table, blocks.rows, took);
         self.rest = self.courtesy.rest(took);
         give(out, Answer::Ended(read.id, at_end, took)).await
     }
