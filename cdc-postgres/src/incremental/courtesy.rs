@@ -61,9 +61,9 @@ impl Default for Courtesy {
 }
 
 impl Courtesy {
-    /// Notes that so many rows of a table took so long.
+    /// Notes that so many rows of a table took so long. Of few of them it is the statements, and tells nothing.
     pub(super) fn read(&mut self, table: &Arc<TableId>, rows: u64, took: Duration) {
-        if !self.others_write || rows == 0 {
+        if !self.others_write || rows < FEWEST {
             return;
         }
         if self.table.as_ref() != Some(table) {
@@ -162,6 +162,8 @@ mod tests {
             courtesy.read(&table("a"), ROWS * 2, READ * 2);
         }
         assert_eq!(courtesy.rest(READ), Duration::ZERO, "there is room for all");
+        courtesy.read(&table("a"), 1, READ * 2);
+        assert_eq!(courtesy.rest(READ), Duration::ZERO, "a single key tells nothing");
         courtesy.read(&table("a"), ROWS, READ * 2);
         assert!(courtesy.rest(READ) > Duration::ZERO);
     }
