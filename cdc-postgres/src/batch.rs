@@ -115,7 +115,7 @@ impl BatchBuilder {
 
     /// Ends the batch.
     pub(crate) fn take(&mut self, offset: Offset, ends_transaction: bool) -> Batch {
-        // The next batch is mostly about as large; growing would double it.
+        // The next batch is mostly about as large: with room for an eighth more it rarely has to grow, which would double it.
         let next = Vec::with_capacity(self.events.len() + self.events.len() / 8);
         let events = std::mem::replace(&mut self.events, next);
         let bytes = std::mem::take(&mut self.bytes);

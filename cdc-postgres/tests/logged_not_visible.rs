@@ -443,7 +443,8 @@ async fn a_commit_that_begins_to_wait_during_a_snapshot_does_not_hold_it_up() {
     let seconds = std::env::var("CDC_COMMIT_WAITS_SECONDS").ok();
     let pause = Duration::from_secs(seconds.map_or(1, |seconds| seconds.parse().unwrap())) / 10;
     while !source.copy.left().is_empty() {
-        source.copy.step().await.unwrap();
+        let step = tokio::time::timeout(PATIENCE, source.copy.step());
+        step.await.expect("a batch in time").unwrap();
         tokio::time::sleep(pause).await;
     }
     assert!(!waiting.is_finished(), "all was read meanwhile");

@@ -15,7 +15,7 @@ use crate::value::{Date, Decimal, Text, Time, TimeUnit, Timestamp, Value, ValueR
 /// Longer texts are kept as values of their own: a source can hand over its buffer rather than copy it.
 const LARGE_TEXT: usize = 16 * 1024;
 
-/// The next block is mostly about as large; a little more than the part of it that this is would double its memory.
+/// The next block is mostly about as large as the last: with room for an eighth more it rarely has to grow, which would double it.
 const SPARE: usize = 8;
 
 /// One value.

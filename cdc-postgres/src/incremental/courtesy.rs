@@ -30,34 +30,22 @@ const QUARTERS: u32 = 4;
 /// The longest rest, eight times what the read took: a ninth of the time is still read.
 const MOST: u32 = 8 * QUARTERS;
 
-/// By the so many-th part the best time is forgotten with each chunk.
+/// With each chunk the best time becomes longer by the so many-th part.
 const CREEP: u128 = 128;
 
-/// A chunk that took longer had to wait for something else.
+/// No rest is longer: a read that took so long had to wait for something else.
 const LONGEST_REST: Duration = Duration::from_millis(100);
 
 /// What others do, as far as it is seen from the transaction ids that they take, and how long they make us wait.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Courtesy {
     counted: Option<(u64, Instant)>,
     others_write: bool,
-    /// The table that was read last.
-    table: Option<Arc<TableId>>,
-    /// Nanoseconds that a row of it takes at best. It creeps up, as other parts of a table may be dearer.
-    quickest: u128,
+    /// The table that was read last, and the nanoseconds that a row of it takes at best, which creep up, as other parts of a table
+    /// may be dearer.
+    quickest: Option<(Arc<TableId>, u128)>,
+    /// How long a rest is.
     quarters: u32,
-}
-
-impl Default for Courtesy {
-    fn default() -> Self {
-        Courtesy {
-            counted: None,
-            others_write: false,
-            table: None,
-            quickest: u128::MAX,
-            quarters: QUARTERS,
-        }
-    }
 }
 
 impl Courtesy {
@@ -66,13 +54,13 @@ impl Courtesy {
         if !self.others_write || rows < FEWEST {
             return;
         }
-        if self.table.as_ref() != Some(table) {
-            self.table = Some(Arc::clone(table));
-            self.quickest = u128::MAX;
-        }
         let each = took.as_nanos() / u128::from(rows);
-        self.quickest = self.quickest.saturating_add(self.quickest / CREEP).min(each);
-        self.quarters = match each > self.quickest.saturating_add(self.quickest / 2) {
+        let quickest = match &self.quickest {
+            Some((known, quickest)) if known == table => (quickest + quickest / CREEP).min(each),
+            _ => each,
+        };
+        self.quickest = Some((Arc::clone(table), quickest));
+        self.quarters = match each > quickest + quickest / 2 {
             true => (self.quarters + self.quarters / 2 + 1).min(MOST),
             false => self.quarters.saturating_sub(1),
         };
