@@ -32,19 +32,35 @@ const FOLLOWED: f64 = 1_000.0;
 struct Arguments {
     time: Duration,
     rounds: usize,
+    /// What the writers are held at; half of what they do alone where it is not given.
+    rate: Option<f64>,
+    /// Of the server.
+    settings: Vec<(String, String)>,
 }
 
 impl Arguments {
     fn parse(mut given: impl Iterator<Item = String>) -> Outcome<Self> {
-        let mut arguments = Arguments { time: Duration::from_secs(10), rounds: 3 };
+        let mut arguments = Arguments {
+            time: Duration::from_secs(10),
+            rounds: 3,
+            rate: None,
+            settings: Vec::new(),
+        };
         while let Some(name) = given.next() {
             if name == "--bench" {
                 continue;
             }
-            let value = given.next().ok_or("under_snapshot -- [--seconds N] [--rounds N]")?;
+            let value = given.next().ok_or(
+                "under_snapshot -- [--seconds N] [--rounds N] [--rate N] [--set NAME=VALUE]",
+            )?;
             match name.as_str() {
                 "--seconds" => arguments.time = Duration::from_secs(value.parse::<u64>()?.max(2)),
                 "--rounds" => arguments.rounds = value.parse::<usize>()?.max(1),
+                "--set" => {
+                    let (name, value) = value.split_once('=').ok_or("--set NAME=VALUE")?;
+                    arguments.settings.push((name.to_owned(), value.to_owned()));
+                }
+                "--rate" => arguments.rate = Some(value.parse()?),
                 _ => return Err(format!("unknown option {name}").into()),
             }
         }
@@ -68,11 +84,14 @@ fn main() -> ExitCode {
 
 async fn measure(arguments: &Arguments) -> Outcome<()> {
     let install = PostgresInstall::find_or_fetch(None)?;
-    let options = Options::new()
+    let mut options = Options::new()
         .setting("shared_buffers", "512MB")
         .setting("max_wal_size", "16GB")
         .setting("checkpoint_timeout", "1h")
         .setting("autovacuum", "off");
+    for (name, value) in &arguments.settings {
+        options = options.setting(name, value);
+    }
     let server = PostgresServer::start(&install, options)?;
     println!("PostgreSQL {}", server.version());
     let url = format!("{}?sslmode=disable", server.url(DATABASE));
@@ -87,12 +106,22 @@ async fn measure(arguments: &Arguments) -> Outcome<()> {
 
     pgbench.run(arguments.time / 4, None).await?;
     let free = pgbench.run(arguments.time, None).await?.per_second;
-    let half = free / 2.0;
-    println!("writers, free: {free:.0} a second; held at half of it:");
+    let half = arguments.rate.unwrap_or(free / 2.0);
+    println!("writers, free: {free:.0} a second; held at {half:.0}:");
     let mut runs: Vec<Vec<Together>> = vec![Vec::new(); Beside::ALL.len()];
     for _ in 0..arguments.rounds {
         for (beside, runs) in Beside::ALL.iter().zip(&mut runs) {
-            runs.push(with(*beside, &url, pgbench.run(arguments.time, Some(half))).await?);
+            let run = with(*beside, &url, pgbench.run(arguments.time, Some(half))).await?;
+            eprintln!(
+                "{} {:.0}/s p50 {:.2} p99 {:.2} read {:.0} taken {:.1}",
+                beside.name(),
+                run.writers.per_second,
+                run.writers.p50_ms,
+                run.writers.p99_ms,
+                run.rows as f64 / arguments.time.as_secs_f64(),
+                run.taken * 100.0
+            );
+            runs.push(run);
         }
     }
     let seconds = arguments.time.as_secs_f64();
@@ -173,14 +202,13 @@ fn median(runs: &[Together], of: impl Fn(&Together) -> f64) -> f64 {
     all[all.len() / 2]
 }
 
-/// Runs the writers beside a reader.
+/// Runs the writers, and a reader that begins when they have: what its beginning costs them is seen too.
 async fn with(
     beside: Beside,
     url: &str,
     writers: impl Future<Output = Outcome<Run>>,
 ) -> Outcome<Together> {
-    let mut reader = beside.start(url).await?;
-    let before = reader.rows();
+    const AHEAD: Duration = Duration::from_millis(300);
     let enough = AtomicBool::new(false);
     let host = Host::now();
     let writing = async {
@@ -188,9 +216,14 @@ async fn with(
         enough.store(true, Ordering::Relaxed);
         run
     };
-    let (writers, read) = tokio::join!(writing, reader.go_on(&enough));
+    let reading = async {
+        tokio::time::sleep(AHEAD).await;
+        let mut reader = beside.start(url).await?;
+        reader.go_on(&enough).await?;
+        Ok::<_, Failure>(reader)
+    };
+    let (writers, reader) = tokio::join!(writing, reading);
     let taken = Host::taken_since(host);
-    let rows = reader.rows() - before;
-    read?;
-    Ok(Together { writers: writers?, rows, lags: reader.stop().await?, taken })
+    let (writers, reader) = (writers?, reader?);
+    Ok(Together { writers, rows: reader.rows(), lags: reader.stop().await?, taken })
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use cdc_core::snapshot::{Began, Read, ReadId, Region};
+use cdc_core::snapshot::{Began, Key, Read, ReadId, Region};
 use cdc_core::{Destination, Row, RowsBuilder, Schema, TableId};
 use cdc_pgconn::SqlClient;
 use tokio::sync::mpsc;
@@ -147,42 +147,84 @@ impl Reader {
         if !plan.fits(&columns) {
             return Err(PostgresError::TableRewritten { table: plan.published.id.clone() });
         }
-        let limit = limit(&self.client, read, plan, &self.courtesy);
-        let list = self.select_list(plan, &columns);
-        let statement = select::statement(plan, &list, &read.region, limit)
-            .ok_or_else(|| PostgresError::TableRewritten { table: plan.published.id.clone() })?;
         let schema = self.schemas.share(&plan.published.id, Arc::clone(&columns.schema));
         let destination = Destination::of_table(&plan.published.id);
         let began = Began { visible, horizon, schema: Arc::clone(&schema), destination };
         give(out, Answer::Began(read.id, began)).await?;
 
-        let lines = TableRows::open(&self.client, &statement, Arc::clone(&read.table)).await?;
-        let mut blocks = Blocks {
+        let blocks = Blocks {
             read: read.id,
             schema,
-            // Where rows that are equal belong together, no other bound may part them.
-            max_bytes: match (&read.region, limit) {
-                (Region::Range(_), Some(Limit { with_ties: false, .. })) => Some(read.max_bytes),
-                _ => None,
-            },
             out,
             credit: matches!(read.region, Region::Whole).then_some(credit),
             rows: 0,
+            bytes: 0,
+            last: None,
         };
-        let enough = blocks.give_all(lines, &columns, horizon).await?;
-        let at_end = !enough && limit.is_none_or(|limit| blocks.rows < limit.rows);
-        if enough {
-            self.free().await?;
-        } else {
-            self.client
-                .batch_execute("COMMIT")
-                .await
-                .map_err(failed(&self.client, "ending a read"))?;
+        let at_end = self.read_rows(read, plan, &columns, horizon, blocks).await?;
+        give(out, Answer::Ended(read.id, at_end, begin.elapsed())).await
+    }
+
+    /// Reads the rows by the snapshot of the transaction, at once or while others write a piece after the other, and ends it.
+    /// Whether the region has no more.
+    async fn read_rows(
+        &mut self,
+        read: &Read,
+        plan: &TableReadPlan,
+        columns: &PublishedColumns,
+        at: Lsn,
+        mut blocks: Blocks<'_>,
+    ) -> Result<bool, PostgresError> {
+        let rewritten = || PostgresError::TableRewritten { table: plan.published.id.clone() };
+        let list = self.select_list(plan, columns);
+        let wanted = self.wanted(read, plan);
+        let with_ties = plan.is_nullable();
+        // Where rows that are equal belong together, no other bound may part them.
+        let max_bytes = wanted.filter(|_| !with_ties).map(|_| read.max_bytes);
+        let most = wanted.map(|wanted| self.courtesy.chunk(&read.table, wanted));
+        let mut region = read.region.clone();
+        loop {
+            let limit = most.map(|most| Limit {
+                rows: self.courtesy.piece(&read.table, most.saturating_sub(blocks.rows)),
+                with_ties,
+            });
+            let statement = select::statement(plan, &list, &region, limit).ok_or_else(rewritten)?;
+            let begin = Instant::now();
+            let (rows, bytes) = (blocks.rows, blocks.bytes);
+            let lines = TableRows::open(&self.client, &statement, Arc::clone(&read.table)).await?;
+            let is_cut = blocks.give_all(lines, columns, at, max_bytes).await?;
+            if is_cut {
+                self.free().await?;
+                return Ok(false);
+            }
+            let (rows, bytes) = (blocks.rows - rows, blocks.bytes - bytes);
+            self.courtesy.read(&read.table, rows, bytes, begin.elapsed(), begin);
+            self.rest = self.courtesy.rest(rows);
+            let at_end = limit.is_none_or(|limit| rows < limit.rows);
+            let is_enough = most.is_none_or(|most| blocks.rows >= most)
+                || max_bytes.is_some_and(|max| blocks.bytes >= max);
+            let (Region::Range(range), Some(last), false) =
+                (&mut region, &blocks.last, at_end || is_enough)
+            else {
+                self.client
+                    .batch_execute("COMMIT")
+                    .await
+                    .map_err(failed(&self.client, "ending a read"))?;
+                return Ok(at_end);
+            };
+            range.after = Some(Key::of(last).map_err(|_| rewritten())?);
+            self.rest().await;
         }
-        let took = begin.elapsed();
-        self.courtesy.read(&read.table, blocks.rows, took);
-        self.rest = self.courtesy.rest(took);
-        give(out, Answer::Ended(read.id, at_end, took)).await
+    }
+
+    /// How many rows of a range are wanted; `None` where all are.
+    fn wanted(&self, read: &Read, plan: &TableReadPlan) -> Option<u64> {
+        if !matches!(read.region, Region::Range(_)) || read.max_rows == u64::MAX {
+            return None;
+        }
+        // Rows with NULL in the key can be equal in all of it.
+        let can_be_parted = !plan.is_nullable() || self.client.server_version() >= 130_000;
+        can_be_parted.then_some(read.max_rows.max(1))
     }
 
     /// Rests after a read, if others write.
@@ -254,22 +296,6 @@ impl Reader {
     }
 }
 
-/// How many rows of a range are wanted.
-fn limit(
-    client: &SqlClient,
-    read: &Read,
-    plan: &TableReadPlan,
-    courtesy: &Courtesy,
-) -> Option<Limit> {
-    if !matches!(read.region, Region::Range(_)) || read.max_rows == u64::MAX {
-        return None;
-    }
-    let with_ties = plan.is_nullable();
-    // Rows with NULL in the key can be equal in all of it.
-    let can_be_parted = !with_ties || client.server_version() >= 130_000;
-    can_be_parted.then_some(Limit { rows: courtesy.rows(read.max_rows.max(1)), with_ties })
-}
-
 async fn give(out: &mpsc::Sender<Answer>, answer: Answer) -> Result<(), PostgresError> {
     out.send(answer).await.map_err(|_| PostgresError::Stopped)
 }
@@ -278,24 +304,26 @@ async fn give(out: &mpsc::Sender<Answer>, answer: Answer) -> Result<(), Postgres
 struct Blocks<'a> {
     read: ReadId,
     schema: Arc<Schema>,
-    max_bytes: Option<u64>,
     out: &'a mpsc::Sender<Answer>,
     /// Where each block has to be asked for.
     credit: Option<&'a Credit>,
     rows: u64,
+    bytes: u64,
+    /// The last that was given.
+    last: Option<Row>,
 }
 
 impl Blocks<'_> {
-    /// Gives all rows; true when it stopped before their end because they were enough.
+    /// Gives all rows; true when it stopped before their end because so many bytes were given.
     async fn give_all(
         &mut self,
         mut lines: TableRows,
         columns: &PublishedColumns,
         at: Lsn,
+        max_bytes: Option<u64>,
     ) -> Result<bool, PostgresError> {
         let mut values = RowsBuilder::new();
         let mut block = Vec::new();
-        let mut bytes = 0u64;
         while lines.read().await? {
             while let Some(line) = lines.next_line() {
                 let row = row_of_line(line, &self.schema, &columns.types, &mut values);
@@ -306,9 +334,8 @@ impl Blocks<'_> {
                 })?);
                 self.rows += 1;
                 if values.size() >= BLOCK_SIZE {
-                    bytes += u64::try_from(values.size()).unwrap_or(u64::MAX);
                     self.give(&mut values, &mut block).await?;
-                    if self.max_bytes.is_some_and(|max| bytes >= max) {
+                    if max_bytes.is_some_and(|max| self.bytes >= max) {
                         return Ok(true);
                     }
                 }
@@ -319,15 +346,18 @@ impl Blocks<'_> {
     }
 
     async fn give(
-        &self,
+        &mut self,
         values: &mut RowsBuilder,
         block: &mut Vec<Row>,
     ) -> Result<(), PostgresError> {
         if block.is_empty() {
             return Ok(());
         }
-        let bytes = values.size() + block.len() * size_of::<Row>();
+        let size = values.size();
+        let bytes = size + block.len() * size_of::<Row>();
         values.seal();
+        self.bytes = self.bytes.saturating_add(u64::try_from(size).unwrap_or(u64::MAX));
+        self.last = block.last().cloned();
         // The next block mostly has as many.
         let rows = std::mem::replace(block, Vec::with_capacity(block.len()));
         if let Some(credit) = self.credit {

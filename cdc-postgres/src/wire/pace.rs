@@ -3,8 +3,8 @@
 //! The walsender sends message by message. A reader that sleeps in `read` is woken by each of them, and the wake-up is
 //! paid by the walsender, as is a packet of its own for every message: more than half of its time. A reader that stays away
 //! for a moment is woken by none, and its silence makes the server's TCP put what follows into few large packets. So while
-//! there is a backlog this side pauses for [`PAUSE`], then takes all that has come; a reader that has caught up reads every
-//! byte at once.
+//! there is a backlog this side pauses for [`PAUSE`], then takes all that has come; a reader that has caught up with little reads
+//! every byte at once.
 //!
 //! How many packets may be under way before that silence counts is up to the server's congestion control, and Linux's default lets
 //! nearly every message be one. On the loopback, where it costs nothing, the receive window is made so small
@@ -15,7 +15,7 @@
 
 use std::time::{Duration, Instant};
 
-/// The pause: some dozen KiB come in it. One that is much longer fills the socket, and the server stands still.
+/// The pause while much comes: some dozen KiB come in it. One that is much longer fills the socket, and the server stands still.
 pub(super) const PAUSE: Duration = Duration::from_micros(300);
 
 /// The receive window on the loopback, where the system is known to work with it. Over a network it would be a limit: so many bytes
@@ -23,10 +23,12 @@ pub(super) const PAUSE: Duration = Duration::from_micros(300);
 pub(super) const SMALL_WINDOW: Option<usize> =
     if cfg!(target_os = "linux") { Some(24 * 1024) } else { None };
 
-/// The pause with a small window, while [`MUCH`] comes.
+/// The pause where none fills the socket: with a small window, which is full anyway, and while less than [`MUCH`] comes. Then
+/// transactions are followed as they are committed, some thousand a second, and each time that this side wakes takes the
+/// processor from those who commit them.
 const LONG_PAUSE: Duration = Duration::from_millis(2);
 
-/// In bytes a microsecond: with so much a [`LONG_PAUSE`] is worth it.
+/// In bytes a microsecond: some ten KiB in a [`LONG_PAUSE`].
 const MUCH: u128 = 8;
 
 /// A read that brings less has emptied what waited, however small the window.
@@ -116,7 +118,10 @@ impl Pace {
         let before = self.paused.replace(now);
         let micros = before.map(|before| now.saturating_duration_since(before).as_micros());
         let is_much = micros.is_some_and(|micros| brought >= micros.saturating_mul(MUCH));
-        let pause = if self.small_window && is_much { LONG_PAUSE } else { PAUSE };
+        let pause = match micros {
+            Some(_) if self.small_window || !is_much => LONG_PAUSE,
+            _ => PAUSE,
+        };
         self.until = Some(now + pause);
     }
 
@@ -227,19 +232,30 @@ mod tests {
     }
 
     #[test]
-    fn with_a_small_window_the_pause_is_long_while_much_comes() {
+    fn the_pause_is_long_where_none_fills_the_socket() {
         let start = Instant::now();
-        let mut pace = Pace::with_small_window(false);
-        pace.note(24_000, start);
-        pace.drained(start);
-        assert_eq!(pace.wait(), Wait::Pause(start + PAUSE), "how fast it comes is not known yet");
         let (fast, slow) = (after(start, 1_000), after(start, 3_000));
-        pace.note(24_000, fast);
-        pace.drained(fast);
-        assert_eq!(pace.wait(), Wait::Pause(fast + LONG_PAUSE));
-        pace.note(6_000, slow);
-        pace.drained(slow);
-        assert_eq!(pace.wait(), Wait::Pause(slow + PAUSE));
+        let pauses = |mut pace: Pace| {
+            [(start, 24_000), (fast, 24_000), (slow, 6_000)].map(|(now, bytes)| {
+                pace.note(bytes, now);
+                pace.drained(now);
+                match pace.wait() {
+                    Wait::Pause(until) => until - now,
+                    wait => panic!("{wait:?}"),
+                }
+            })
+        };
+        let windowed = pauses(Pace::with_small_window(false));
+        assert_eq!(
+            windowed,
+            [PAUSE, LONG_PAUSE, LONG_PAUSE],
+            "how fast it comes is not known at first"
+        );
+        assert_eq!(
+            pauses(Pace::on()),
+            [PAUSE, PAUSE, LONG_PAUSE],
+            "the last are 3 KB a millisecond"
+        );
     }
 
     #[test]
