@@ -58,7 +58,14 @@ fn low(value: u64) -> u32 {
 /// assert_eq!(day_of_date(1900, 2, 29), None);
 /// ```
 pub fn day_of_date(year: i64, month: i64, day: i64) -> Option<i64> {
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+    let is_leap = if year % 100 == 0 { year % 400 == 0 } else { year % 4 == 0 };
+    let last = match month {
+        2 => 28 + i64::from(is_leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    if !(1..=last).contains(&day) {
         return None;
     }
     let shifted = year.checked_sub(i64::from(month <= 2))?;
@@ -66,9 +73,7 @@ pub fn day_of_date(year: i64, month: i64, day: i64) -> Option<i64> {
     let shifted_month = if month > 2 { month - 3 } else { month + 9 };
     let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    let found = era.checked_mul(ERA)?.checked_add(day_of_era - EPOCH)?;
-    // The 31st of a shorter month would be a day of the next one.
-    (date_of_day(found) == (year, month, day)).then_some(found)
+    era.checked_mul(ERA)?.checked_add(day_of_era - EPOCH)
 }
 
 #[cfg(test)]
@@ -82,6 +87,26 @@ mod tests {
             let (year, month, day_of_month) = date_of_usual_day(day);
             let date = (i64::from(year), i64::from(month), i64::from(day_of_month));
             assert_eq!(date, date_of_day(i64::from(day)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_date_is_no_day() {
+        for year in (-400..0).chain(1_896..2_304) {
+            for (month, day) in (-1..14).flat_map(|month| (-1..33).map(move |day| (month, day))) {
+                let found = day_of_date(year, month, day);
+                if let Some(found) = found {
+                    assert_eq!(date_of_day(found), (year, month, day));
+                }
+                let usual = (1..=12).contains(&month) && (1..=28).contains(&day);
+                assert!(found.is_some() || !usual, "{year}-{month}-{day}");
+            }
+            let days = |year| day_of_date(year, 12, 31).zip(day_of_date(year, 1, 1));
+            let in_months = (1..=12).map(|month| {
+                (1..=31).filter(|day| day_of_date(year, month, *day).is_some()).count()
+            });
+            let (last, first) = days(year).unwrap();
+            assert_eq!(i64::try_from(in_months.sum::<usize>()).unwrap(), last - first + 1);
         }
     }
 
