@@ -157,3 +157,42 @@ async fn a_key_that_changed_asks_for_another_plan() {
     let Answer::Failed(_, error) = copy.first_of_a_read().await else { panic!("it was read") };
     assert!(matches!(error, crate::PostgresError::TableRewritten { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn a_chunk_that_is_read_in_pieces_shows_one_moment() {
+    let database = TestDatabase::create().await;
+    database
+        .run(
+            "CREATE TABLE t (id int PRIMARY KEY, v int, filler text DEFAULT repeat('x', 200));
+             INSERT INTO t SELECT n, 0 FROM generate_series(1, 4000) n",
+        )
+        .await;
+    let mut copy = Copy::new(&database, 1, ChunkTarget::default());
+    copy.want(&database, &whole(&database, "t").await, 1).await;
+    assert!(matches!(copy.first_of_a_read().await, Answer::Began(..)));
+    let writer = database.session().await;
+    let writing = tokio::spawn(async move {
+        for _ in 0..20 {
+            let change = "UPDATE t SET v = v + 1; DELETE FROM t WHERE id % 2 = 0; INSERT INTO t SELECT n, 1 FROM generate_series(2, 4000, 2) n";
+            writer.batch_execute(change).await.unwrap();
+        }
+    });
+    let mut pieces = Vec::new();
+    let at_end = loop {
+        match copy.answer().await {
+            Answer::Rows(_, rows, _) => pieces.push(rows),
+            Answer::Ended(_, at_end, _) => break at_end,
+            other => panic!("{other:?}"),
+        }
+    };
+    writing.await.unwrap();
+    assert!(at_end);
+    assert!(pieces.len() > 5, "{}", pieces.len());
+    let column = |name: &str| -> Vec<String> {
+        let rows = pieces.iter().flatten();
+        rows.map(|row| format!("{:?}", row.by_name(name).unwrap())).collect()
+    };
+    let ids: Vec<String> = (1..=4_000).map(|id| format!("Int32({id})")).collect();
+    assert!(column("id") == ids, "{:?}...", &column("id")[..5]);
+    assert!(column("v").iter().all(|v| v == "Int32(0)"));
+}
