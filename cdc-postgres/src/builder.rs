@@ -334,7 +334,7 @@ impl PostgresSourceBuilder {
     }
 
     /// How many rows the first chunk of a table has that is read beside the stream (`incremental.snapshot.chunk.size`), 5 000 by default.
-    /// Later ones are as large as 8 MiB and half a second allow, or 2 MiB in pieces with rests in between while others write.
+    /// Later ones are as large as 8 MiB and half a second allow, or 512 KiB in pieces with rests in between while others write.
     pub fn snapshot_chunk_rows(mut self, rows: u64) -> Self {
         self.given.settings.chunk_rows = Some(rows.max(1));
         self

@@ -25,8 +25,8 @@ const PIECE: u64 = 64 * 1024;
 /// The rows of a piece before any of the table is known.
 const FIRST: u64 = 250;
 
-/// So many pieces make a chunk, that a transaction and its lock last no longer.
-const PIECES: u64 = 32;
+/// So many pieces make a chunk. Its rows are given together when the stream has caught up with it, and cost processors too.
+const PIECES: u64 = 8;
 
 /// Rests are counted in quarters of the time that a piece takes at best.
 const QUARTERS: u32 = 4;

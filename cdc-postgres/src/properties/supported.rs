@@ -233,7 +233,7 @@ pub(crate) const SUPPORTED: &[Supported] = &[
         "incremental.snapshot.chunk.size",
         "5000",
         "1024",
-        "rows of the first chunk of a table that is read beside the stream; later ones are as large as 8 MiB and half a second allow, or 2 MiB in pieces while others write",
+        "rows of the first chunk of a table that is read beside the stream; later ones are as large as 8 MiB and half a second allow, or 512 KiB in pieces while others write",
     ),
     option(
         "signal.enabled.channels",
