@@ -110,8 +110,8 @@ async fn measure(arguments: &Arguments) -> Outcome<()> {
 
     pgbench.run(arguments.time / 4, None).await?;
     let free = pgbench.run(arguments.time, None).await?.per_second;
-    let half = arguments.rate.unwrap_or(free / 2.0);
-    println!("writers, free: {free:.0} a second; held at {half:.0}:");
+    let held = arguments.rate.unwrap_or(free / 2.0);
+    println!("writers, free: {free:.0} a second; held at {held:.0}:");
     println!(
         "{:<14} {:>9} {:>7} {:>8} {:>8} {:>12} {:>6} {:>7}",
         "beside", "commits", "", "p50 ms", "p99 ms", "rows read/s", "taken", "rounds"
@@ -120,8 +120,8 @@ async fn measure(arguments: &Arguments) -> Outcome<()> {
     let mut runs: Vec<Vec<Together>> = vec![Vec::new(); Beside::ALL.len()];
     for _ in 0..arguments.rounds {
         for (beside, runs) in Beside::ALL.iter().zip(&mut runs) {
-            let run = with(*beside, &url, pgbench.run(arguments.time, Some(half))).await?;
-            report(*beside, std::slice::from_ref(&run), half, seconds);
+            let run = with(*beside, &url, pgbench.run(arguments.time, Some(held))).await?;
+            report(*beside, std::slice::from_ref(&run), held, seconds);
             runs.push(run);
         }
     }

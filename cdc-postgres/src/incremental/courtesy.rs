@@ -119,7 +119,7 @@ impl Courtesy {
                 Some(Known { table: Arc::clone(table), rows: fit, quickest: each, at: now });
             return;
         };
-        if rows < known.rows / 2 {
+        if rows < known.rows / 2 && bytes < PIECE / 2 {
             return;
         }
         let passed = now.saturating_duration_since(known.at).as_micros();
@@ -167,6 +167,12 @@ mod tests {
             Story { courtesy: Courtesy::default(), now: Instant::now() }
         }
 
+        fn beside_writers() -> Self {
+            let mut story = Self::begins();
+            story.others_write(100);
+            story
+        }
+
         /// So many transactions in a tenth of a second.
         fn others_write(&mut self, transactions: u64) {
             self.courtesy.note(700, self.now);
@@ -200,8 +206,7 @@ mod tests {
 
     #[test]
     fn beside_writers_it_is_read_in_pieces_of_so_many_bytes() {
-        let mut story = Story::begins();
-        story.others_write(100);
+        let mut story = Story::beside_writers();
         let piece = |story: &Story, wanted| story.courtesy.piece(&table("a"), wanted);
         assert_eq!(piece(&story, 40_000), FIRST, "how large its rows are is not known");
         story.reads("a", 1, READ);
@@ -212,14 +217,20 @@ mod tests {
         let wide = (ROWS, BYTES * 400, READ * 100);
         story.courtesy.read(&table("a"), wide.0, wide.1, wide.2, story.now);
         assert_eq!(piece(&story, 40_000), 1);
+        story.reads("a", 1, READ);
+        story.courtesy.read(&table("a"), 40, BYTES * 128, READ * 100, story.now);
+        assert_eq!(
+            piece(&story, 40_000),
+            1,
+            "a read that its bytes cut short tells how large rows are"
+        );
         story.courtesy.read(&table("b"), 1, BYTES * 400, LONGEST_REST * 2, story.now);
         assert_eq!(story.courtesy.rest(1), LONGEST_REST);
     }
 
     #[test]
     fn rests_grow_while_pieces_are_slow_and_shrink_when_they_are_not() {
-        let mut story = Story::begins();
-        story.others_write(100);
+        let mut story = Story::beside_writers();
         story.reads("a", 1, READ);
         story.reads("a", 10, READ * 2);
         let longest = story.rest();
@@ -235,8 +246,7 @@ mod tests {
 
     #[test]
     fn rows_that_are_dearer_are_not_taken_for_others_who_wait() {
-        let mut story = Story::begins();
-        story.others_write(100);
+        let mut story = Story::beside_writers();
         story.reads("a", 40, READ);
         story.reads("b", 40, READ * 10);
         assert_eq!(story.rest(), Duration::ZERO, "another table");

@@ -183,7 +183,7 @@ impl Reader {
         let max_bytes = wanted.filter(|_| !with_ties).map(|_| read.max_bytes);
         let most = wanted.map(|wanted| self.courtesy.chunk(&read.table, wanted));
         let mut region = read.region.clone();
-        loop {
+        let at_end = loop {
             let limit = most.map(|most| Limit {
                 rows: self.courtesy.piece(&read.table, most.saturating_sub(blocks.rows)),
                 with_ties,
@@ -193,28 +193,26 @@ impl Reader {
             let (rows, bytes) = (blocks.rows, blocks.bytes);
             let lines = TableRows::open(&self.client, &statement, Arc::clone(&read.table)).await?;
             let is_cut = blocks.give_all(lines, columns, at, max_bytes).await?;
+            let (rows, bytes) = (blocks.rows - rows, blocks.bytes - bytes);
+            self.courtesy.read(&read.table, rows, bytes, begin.elapsed(), begin);
+            self.rest = self.courtesy.rest(rows);
             if is_cut {
                 self.free().await?;
                 return Ok(false);
             }
-            let (rows, bytes) = (blocks.rows - rows, blocks.bytes - bytes);
-            self.courtesy.read(&read.table, rows, bytes, begin.elapsed(), begin);
-            self.rest = self.courtesy.rest(rows);
             let at_end = limit.is_none_or(|limit| rows < limit.rows);
             let is_enough = most.is_none_or(|most| blocks.rows >= most)
                 || max_bytes.is_some_and(|max| blocks.bytes >= max);
             let (Region::Range(range), Some(last), false) =
                 (&mut region, &blocks.last, at_end || is_enough)
             else {
-                self.client
-                    .batch_execute("COMMIT")
-                    .await
-                    .map_err(failed(&self.client, "ending a read"))?;
-                return Ok(at_end);
+                break at_end;
             };
             range.after = Some(Key::of(last).map_err(|_| rewritten())?);
             self.rest().await;
-        }
+        };
+        self.client.batch_execute("COMMIT").await.map_err(failed(&self.client, "ending a read"))?;
+        Ok(at_end)
     }
 
     /// How many rows of a range are wanted; `None` where all are.

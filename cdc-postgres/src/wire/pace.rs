@@ -117,12 +117,9 @@ impl Pace {
         let brought = std::mem::take(&mut self.brought) as u128;
         let before = self.paused.replace(now);
         let micros = before.map(|before| now.saturating_duration_since(before).as_micros());
-        let is_much = micros.is_some_and(|micros| brought >= micros.saturating_mul(MUCH));
-        let pause = match micros {
-            Some(_) if self.small_window || !is_much => LONG_PAUSE,
-            _ => PAUSE,
-        };
-        self.until = Some(now + pause);
+        let may_fill = micros
+            .is_none_or(|micros| !self.small_window && brought >= micros.saturating_mul(MUCH));
+        self.until = Some(now + if may_fill { PAUSE } else { LONG_PAUSE });
     }
 
     /// Notes what a read has brought.
