@@ -123,6 +123,7 @@ impl Decoder {
     }
 
     fn marker(&self, status: TransactionStatus, at: Lsn, index: u64) -> Option<ChangeEvent> {
+        let destination = self.markers.clone()?;
         let origin = self.event_origin(at, index, None)?;
         let marker = TransactionMarker {
             status,
@@ -130,7 +131,6 @@ impl Decoder {
             event_count: None,
             tables: Vec::new(),
         };
-        let destination = self.markers.clone()?;
         Some(ChangeEvent::new(destination, Payload::Absent, Payload::Transaction(marker), origin))
     }
 
