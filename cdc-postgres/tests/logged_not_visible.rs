@@ -19,7 +19,6 @@ use cdc_core::{
 };
 use cdc_pgconn::SqlClient;
 use cdc_postgres::SnapshotMode;
-use cdc_testservers::Options;
 use support::{Copy, PATIENCE, TestDatabase};
 
 /// `pg_current_snapshot()`; the server is young enough for its ids to be those of the log.
@@ -66,7 +65,7 @@ const TO_999: &str = "UPDATE account SET v = 999 WHERE id = 1";
 /// Two accounts of 100 and 200 on a server of their own, where commits can be made to wait; none where it cannot tell what is
 /// visible.
 async fn two_accounts(amount: &str) -> Option<TestDatabase> {
-    let database = TestDatabase::on_own_server(Options::new()).await;
+    let database = TestDatabase::where_commits_can_wait().await;
     if database.lacks("pg_current_snapshot", 13) {
         return None;
     }
@@ -77,31 +76,6 @@ async fn two_accounts(amount: &str) -> Option<TestDatabase> {
         ))
         .await;
     Some(database)
-}
-
-async fn wait_for_standbys(database: &TestDatabase, names: &str) {
-    database.run(&format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'")).await;
-    database.run("SELECT pg_reload_conf()").await;
-}
-
-/// An account gets another amount, and the commit waits until it is told otherwise.
-async fn commit_that_waits(
-    database: &TestDatabase,
-    statement: &'static str,
-) -> tokio::task::JoinHandle<()> {
-    wait_for_standbys(database, "nobody").await;
-    let writer = database.session().await;
-    writer.batch_execute("SET synchronous_commit = on").await.unwrap();
-    let task = tokio::spawn(async move { writer.batch_execute(statement).await.unwrap() });
-    let waiting = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    tokio::time::timeout(PATIENCE, async {
-        while text(&database.sql, waiting).await != "1" {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await
-    .expect("a commit that waits");
-    task
 }
 
 async fn text(client: &SqlClient, query: &str) -> String {
@@ -273,7 +247,7 @@ async fn a_read_that_lags_behind_the_stream_takes_nothing_back() {
     assert!(shop.ask_for_the_barrier().await.is_empty(), "nobody writes");
     shop.observe().await;
 
-    let waiting = commit_that_waits(&shop.database, TO_999).await;
+    let waiting = shop.database.commit_that_waits(TO_999).await;
     assert_eq!(shop.stream().await, 1, "the log has the commit that nobody sees");
     assert_eq!(shop.target, BTreeMap::from([(1, 999)]));
     let seen = shop.read().await.expect("a read");
@@ -281,7 +255,7 @@ async fn a_read_that_lags_behind_the_stream_takes_nothing_back() {
     assert_eq!(shop.target, accounts(999));
     assert!(shop.merge.is_idle() && !waiting.is_finished());
 
-    wait_for_standbys(&shop.database, "").await;
+    shop.database.let_commits_end().await;
     waiting.await.unwrap();
 }
 
@@ -292,7 +266,7 @@ async fn after_a_kill_nothing_is_read_before_what_the_log_had_is_visible() {
     shop.merge.request([plan], FirstReads::Own);
     shop.ask_for_the_barrier().await;
     shop.observe().await;
-    let waiting = commit_that_waits(&shop.database, TO_999).await;
+    let waiting = shop.database.commit_that_waits(TO_999).await;
     assert_eq!(shop.stream().await, 1);
 
     // Killed: the next run has the offset, and a stream that begins behind the commit.
@@ -307,7 +281,7 @@ async fn after_a_kill_nothing_is_read_before_what_the_log_had_is_visible() {
     assert_eq!(shop.stream().await, 0, "the stream never brings the change again");
     assert!(shop.read().await.is_none());
 
-    wait_for_standbys(&shop.database, "").await;
+    shop.database.let_commits_end().await;
     waiting.await.unwrap();
     assert!(shop.merge.wants_visible());
     shop.observe().await;
@@ -352,7 +326,7 @@ impl Source {
     }
 
     async fn ends_equal_when_nobody_waits(mut self, waiting: tokio::task::JoinHandle<()>) {
-        wait_for_standbys(&self.database, "").await;
+        self.database.let_commits_end().await;
         waiting.await.unwrap();
         self.copy.until_read().await.unwrap();
         self.copy.finish(&self.database).await;
@@ -379,7 +353,7 @@ async fn while_a_commit_waits_for_a_standby_chunks_go_on_and_show_nothing_older(
         .await
         .unwrap();
     let waiting =
-        commit_that_waits(&source.database, "UPDATE account SET version = 999 WHERE id = 1").await;
+        source.database.commit_that_waits("UPDATE account SET version = 999 WHERE id = 1").await;
     source
         .copy
         .until(|copy| !copy.target.of("public.account", Operation::Update).is_empty())
@@ -405,7 +379,7 @@ async fn killed_while_a_commit_waits_the_source_reads_nothing_older() {
         .unwrap();
     source.copy.until_read().await.unwrap();
     let waiting =
-        commit_that_waits(&source.database, "UPDATE account SET version = 999 WHERE id = 1").await;
+        source.database.commit_that_waits("UPDATE account SET version = 999 WHERE id = 1").await;
     source
         .copy
         .until(|copy| !copy.target.of("public.account", Operation::Update).is_empty())
@@ -438,7 +412,7 @@ async fn a_commit_that_begins_to_wait_during_a_snapshot_does_not_hold_it_up() {
         .await
         .unwrap();
     let update = "UPDATE account SET version = 1000000 WHERE id IN (2, 39999)";
-    let waiting = commit_that_waits(&source.database, update).await;
+    let waiting = source.database.commit_that_waits(update).await;
     // Who takes rows slowly has the snapshot go on for as long: its chunks are read while there is room for them.
     let seconds = std::env::var("CDC_COMMIT_WAITS_SECONDS").ok();
     let pause = Duration::from_secs(seconds.map_or(1, |seconds| seconds.parse().unwrap())) / 10;
@@ -461,7 +435,7 @@ async fn of_a_slot_made_while_a_commit_waits_nothing_older_is_read_after_a_kill(
     source.copy.step().await.unwrap();
     let update = "UPDATE account SET version = 1000000 WHERE id IN (2, 39999)";
     // The slot is being made, or was.
-    let waiting = commit_that_waits(&source.database, update).await;
+    let waiting = source.database.commit_that_waits(update).await;
     source.copy.until(|copy| !copy.left().is_empty()).await.unwrap();
     source.kill(SnapshotMode::Initial).await;
     source.rows_for_a_second().await;

@@ -9,9 +9,7 @@ use std::time::Duration;
 use cdc_core::connector::no_transforms;
 use cdc_core::testkit::{MemoryDeadLetters, MemoryTarget};
 use cdc_core::{ChangeEvent, Operation, Pipeline, Source as _, Stage as _, Value};
-use cdc_pgconn::SqlClient;
 use cdc_postgres::{PostgresSource, ReselectColumns, ReselectFailure};
-use cdc_testservers::Options;
 use support::{Copy, PATIENCE, TestDatabase};
 
 /// A value that PostgreSQL keeps outside of its row.
@@ -356,35 +354,19 @@ async fn partitions_are_read_by_themselves_and_by_their_root() {
     }
 }
 
-async fn wait_for_standbys(sql: &SqlClient, names: &str) {
-    let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'");
-    sql.batch_execute(&set).await.unwrap();
-    sql.batch_execute("SELECT pg_reload_conf()").await.unwrap();
-}
-
 /// A transaction that sets a large value and then another column: the second event lacks what the first has. Its commit is in the log
 /// and the row cannot be seen yet; the value of before would bring an older one back.
 #[tokio::test]
 async fn a_value_that_is_committed_and_cannot_be_seen_yet_is_waited_for() {
-    let database = TestDatabase::on_own_server(Options::new()).await;
+    let database = TestDatabase::where_commits_can_wait().await;
     database.run(NOTES).await;
     let mut copy = Copy::of(&database).await;
-    wait_for_standbys(&database.sql, "nobody").await;
-    let writer = database.session().await;
-    writer.batch_execute("SET synchronous_commit = on").await.unwrap();
-    let commit = tokio::spawn(async move {
-        let statements = "BEGIN; UPDATE notes SET note = repeat('z', 9000) WHERE id = 1;
-            UPDATE notes SET n = 1 WHERE id = 1; COMMIT";
-        writer.batch_execute(statements).await.unwrap();
-    });
-    tokio::time::timeout(PATIENCE, async {
-        let waiting = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-        while database.text(waiting).await.as_deref() != Some("1") {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await
-    .unwrap();
+    let commit = database
+        .commit_that_waits(
+            "BEGIN; UPDATE notes SET note = repeat('z', 9000) WHERE id = 1;
+             UPDATE notes SET n = 1 WHERE id = 1; COMMIT",
+        )
+        .await;
     let mut events = changes(&mut copy, "public.notes").await;
     assert_eq!(column(&events[0], "note"), large("z").into());
     assert_eq!(column(&events[1], "note"), Value::Unavailable);
@@ -393,7 +375,7 @@ async fn a_value_that_is_committed_and_cannot_be_seen_yet_is_waited_for() {
     let mut stage = failing(&copy);
     let early = tokio::time::timeout(Duration::from_millis(700), stage.apply(&mut events)).await;
     assert!(early.is_err(), "it waits");
-    wait_for_standbys(&database.sql, "").await;
+    database.let_commits_end().await;
     let failed = tokio::time::timeout(PATIENCE, stage.apply(&mut events)).await.unwrap().unwrap();
     assert!(failed.is_empty());
     assert_eq!(column(&events[1], "note"), large("z").into());

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use cdc_pgconn::{ConnectConfig, Environment, Host, Session, SqlClient, connect_sql};
 use cdc_testservers::{Options, PostgresServer, private_postgres, shared_postgres_url};
+use tokio::task::JoinHandle;
 
 /// How long anything may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -70,6 +71,38 @@ impl TestDatabase {
     pub(crate) async fn on_own_server(options: Options) -> Self {
         let server = own_server(options);
         Self::on(&server.url("postgres"), Some(server), "").await
+    }
+
+    /// Makes a database on a server of its own where [commits can be made to wait](Self::commit_that_waits).
+    ///
+    /// Not by a changed setting: the server takes up that standbys are named some time after it was told to.
+    pub(crate) async fn where_commits_can_wait() -> Self {
+        let options = Options::new()
+            .setting("synchronous_standby_names", "nobody")
+            .setting("synchronous_commit", "local");
+        Self::on_own_server(options).await
+    }
+
+    /// Begins a transaction, and is back when its commit is in the log and waits for a standby that there is not.
+    pub(crate) async fn commit_that_waits(&self, statements: &'static str) -> JoinHandle<()> {
+        let writer = self.session().await;
+        writer.batch_execute("SET synchronous_commit = on").await.unwrap();
+        let commit = tokio::spawn(async move { writer.batch_execute(statements).await.unwrap() });
+        let waiting = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        tokio::time::timeout(PATIENCE, async {
+            while self.text(waiting).await.as_deref() != Some("1") {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await
+        .expect("a commit that waits");
+        commit
+    }
+
+    /// Lets the commits that wait end.
+    pub(crate) async fn let_commits_end(&self) {
+        self.run("ALTER SYSTEM SET synchronous_standby_names = ''").await;
+        self.run("SELECT pg_reload_conf()").await;
     }
 
     /// Makes another database on the server of one, which has to live longer.

@@ -47,20 +47,9 @@ async fn the_barrier_has_who_writes_here_once_and_nobody_from_elsewhere() {
 
 #[tokio::test]
 async fn the_barrier_has_a_commit_that_waits_for_a_synchronous_standby() {
-    let database = TestDatabase::on_own_server(ServerOptions::new()).await;
+    let database = TestDatabase::where_commits_can_wait().await;
     database.run("CREATE TABLE t (id int PRIMARY KEY)").await;
-    let standbys = |names: &str| format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'");
-    database.run(&standbys("nobody")).await;
-    database.run("SELECT pg_reload_conf()").await;
-    let writer = database.session().await;
-    writer.batch_execute("SET synchronous_commit = on").await.unwrap();
-    let waiting = tokio::spawn(async move {
-        writer.batch_execute("INSERT INTO t VALUES (1)").await.unwrap();
-    });
-    let wait_event = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    while database.text(wait_event).await.as_deref() != Some("1") {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let waiting = database.commit_that_waits("INSERT INTO t VALUES (1)").await;
     let mut copy = Copy::new(&database, 1, ChunkTarget::default());
     copy.want(&database, &whole(&database, "t").await, 1).await;
     let Barrier { perhaps_logged: barrier, open } = barrier_of(&mut copy).await;
@@ -69,8 +58,7 @@ async fn the_barrier_has_a_commit_that_waits_for_a_synchronous_standby() {
     let Answer::Visible(visible) = copy.answer().await else { panic!("no visible set") };
     assert!(!visible.has_ended(barrier[0]));
 
-    database.run(&standbys("")).await;
-    database.run("SELECT pg_reload_conf()").await;
+    database.let_commits_end().await;
     waiting.await.unwrap();
     copy.ask(Ask::Visible).await;
     let Answer::Visible(visible) = copy.answer().await else { panic!("no visible set") };
