@@ -71,7 +71,7 @@ pub(crate) async fn compare(arguments: &Arguments) -> Outcome<Report> {
                     task.end.clone_from(&backlog.end);
                     // A target of its own, new for every run.
                     let target = match *name {
-                        "postgres" => Some(server(arguments, false)?),
+                        "postgres" | "postgres_bare" => Some(server(arguments, false)?),
                         _ => None,
                     };
                     let folder = tempfile::tempdir()?;
@@ -108,10 +108,14 @@ pub(crate) async fn compare(arguments: &Arguments) -> Outcome<Report> {
             }
         }
     }
-    if wanted.contains(&"copy") || wanted.contains(&"snapshot") {
+    let of_rows: Vec<_> = ["copy", "snapshot", "snapshot_4"]
+        .into_iter()
+        .filter(|name| wanted.contains(name))
+        .collect();
+    if !of_rows.is_empty() {
         let rows = backlog::load(&client, Kind::Inserts, arguments.rows, 100_000, &[]).await?.rows;
         for _ in 0..arguments.rounds {
-            for name in ["copy", "snapshot"].into_iter().filter(|name| wanted.contains(name)) {
+            for name in of_rows.iter().copied() {
                 let task = Task { rows, ..task(name) };
                 match task.run().await {
                     Ok(run) => report.add(name, 0, run),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use cdc_benches::items::{Hits, Items, Mix, NEWEST};
 use cdc_core::{Batch, BatchLimits, ChangeEvent, Sink};
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+type Result<T> = std::result::Result<T, cdc_benches::statements::Failure>;
 
 /// How much is measured.
 pub(crate) struct Plan {

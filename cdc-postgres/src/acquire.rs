@@ -143,9 +143,13 @@ pub(crate) async fn acquire(
     }
 }
 
+/// How much of the log is read ahead where nothing is configured: what comes in ten milliseconds at full speed. More waits for
+/// as long behind a slow sink, and takes memory.
+const READ_AHEAD: usize = 1 << 20;
+
 /// How much of the log is read ahead.
 pub(crate) fn queue_bytes(context: &SourceContext, options: &Options) -> usize {
-    options.settings.limits.queue_bytes.unwrap_or(context.limits.max_bytes)
+    options.settings.limits.queue_bytes.unwrap_or(context.limits.max_bytes.min(READ_AHEAD))
 }
 
 /// Status updates are sent within a third of the server's patience: a shorter one makes them come as often as is wanted.

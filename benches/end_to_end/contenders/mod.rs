@@ -7,16 +7,19 @@ pub(crate) mod latency;
 mod pg_recvlogical;
 mod pipeline;
 mod postgres;
+mod postgres_bare;
 mod raw_reader;
 mod snapshot;
 mod sqlite;
+
+use std::num::NonZeroUsize;
 
 use crate::Outcome;
 use crate::backlog::Kind;
 use crate::child::Task;
 
 /// All of them, in the order in which they run.
-pub(crate) const NAMES: [&str; 14] = [
+pub(crate) const NAMES: [&str; 16] = [
     "raw_reader",
     "naive_reader",
     "tls_reader",
@@ -28,8 +31,10 @@ pub(crate) const NAMES: [&str; 14] = [
     "json",
     "sqlite",
     "postgres",
+    "postgres_bare",
     "copy",
     "snapshot",
+    "snapshot_4",
     "latency",
 ];
 
@@ -40,8 +45,8 @@ pub(crate) const ON_REQUEST: [&str; 5] =
 /// What a contender reads; `None` for those that read no backlog.
 pub(crate) fn backlog_of(name: &str) -> Option<Kind> {
     match name {
-        "sqlite" | "postgres" => Some(Kind::Mix),
-        "copy" | "snapshot" | "latency" => None,
+        "sqlite" | "postgres" | "postgres_bare" => Some(Kind::Mix),
+        "copy" | "snapshot" | "snapshot_4" | "latency" => None,
         _ => Some(Kind::Inserts),
     }
 }
@@ -58,8 +63,11 @@ pub(crate) fn run(task: Task) -> Outcome<()> {
             "json" => json::run(&task).await,
             "sqlite" => sqlite::run(&task).await,
             "postgres" => postgres::run(&task).await,
+            "postgres_bare" => postgres_bare::run(&task).await,
             "copy" => copy::run(&task).await,
-            "snapshot" => snapshot::run(&task).await,
+            "snapshot" => snapshot::run(&task, NonZeroUsize::MIN).await,
+            // Over four connections.
+            "snapshot_4" => snapshot::run(&task, NonZeroUsize::MIN.saturating_add(3)).await,
             "latency" => latency::run(&task).await,
             other => Err(format!("no contender is called {other}").into()),
         }

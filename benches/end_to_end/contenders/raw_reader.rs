@@ -26,18 +26,23 @@ pub(crate) async fn run_naive(task: &Task) -> Outcome<Measured> {
 
 async fn read(task: &Task, paced: bool) -> Outcome<Measured> {
     let start = Instant::now();
-    let config = task.url.parse()?;
+    read_through(&task.url, &task.slot, task.rows, paced).await?;
+    Ok(Measured::since(start, task.rows))
+}
+
+/// Reads a slot's backlog once; nothing is confirmed, so it can be read again.
+pub(super) async fn read_through(url: &str, slot: &str, rows: u64, paced: bool) -> Outcome<()> {
+    let config = url.parse()?;
     let connection = match paced {
         true => ReplicationConnection::connect_on_thread(&config).await?,
         false => ReplicationConnection::connect(&config).await?,
     };
     let options = source_options(connection.server_version(), &[PUBLICATION], true);
-    let stream = connection.start_replication(&task.slot, Lsn::ZERO, &options).await?;
-    let rows = task.rows;
+    let stream = connection.start_replication(slot, Lsn::ZERO, &options).await?;
     if stream.spawn(move |stream| count(stream, rows)).await?? < rows {
         return Err("the server ended the stream".into());
     }
-    Ok(Measured::since(start, rows))
+    Ok(())
 }
 
 async fn count(mut stream: CopyBoth, wanted: u64) -> Result<u64, ConnectError> {

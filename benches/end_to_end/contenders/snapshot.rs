@@ -1,5 +1,6 @@
 //! The library's copy of the rows that are there, into a sink that reads every column.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,10 +13,13 @@ use crate::backlog::TABLE;
 use crate::child::{Measured, Task};
 use crate::rows::Checksum;
 
-pub(crate) async fn run(task: &Task) -> Outcome<Measured> {
+pub(crate) async fn run(task: &Task, connections: NonZeroUsize) -> Outcome<Measured> {
     let name = format!("bench_snapshot_{}", std::process::id());
-    let source =
-        PostgresSource::builder(&task.url).tables([TABLE]).slot_name(&name).publication_name(&name);
+    let source = PostgresSource::builder(&task.url)
+        .tables([TABLE])
+        .snapshot_connections(connections)
+        .slot_name(&name)
+        .publication_name(&name);
     let sum = Arc::new(AtomicU64::new(0));
     let total = Arc::clone(&sum);
     let mut checksum = Checksum::default();

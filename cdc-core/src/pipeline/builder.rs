@@ -44,7 +44,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             limits: BatchLimits::default(),
-            queue_bytes: 8 << 20,
+            queue_bytes: 6 << 20,
             max_in_flight: 4,
             save_interval: Duration::from_secs(1),
             stop_timeout: Duration::from_secs(30),
@@ -178,7 +178,7 @@ impl PipelineBuilder {
         self
     }
 
-    /// How many bytes wait for each sink at most, those in flight among them; the reader waits then. Default 8 MiB.
+    /// How many bytes wait for each sink at most, those in flight among them; the reader waits then. Default 6 MiB.
     /// A batch that is larger passes alone.
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
         self.settings.queue_bytes = bytes;

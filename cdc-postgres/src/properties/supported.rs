@@ -291,7 +291,7 @@ pub(crate) const SUPPORTED: &[Supported] = &[
         "max.queue.size.in.bytes",
         "",
         "1048576",
-        "how much of the log is read ahead; 0 or not set is twice the size of a batch",
+        "how much of the log is read ahead; 0 or not set is 1 MiB",
     ),
     option(
         "poll.interval.ms",
