@@ -61,6 +61,11 @@ async fn messages(stream: &mut CopyBoth, mut last: impl FnMut(&Message) -> bool)
                     Message::StreamStop => in_stream = false,
                     _ => {}
                 }
+                // The server describes once more what a full reset of its caches took away, whenever others change much.
+                let describes = matches!(message, Message::Relation(_) | Message::Type(_));
+                if describes && seen.contains(&message) {
+                    continue;
+                }
                 let end = last(&message);
                 seen.push(message);
                 if end {
