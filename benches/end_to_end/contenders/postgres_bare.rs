@@ -12,7 +12,7 @@ use tokio_postgres::types::Type;
 
 use super::{pipeline, raw_reader};
 use crate::Outcome;
-use crate::backlog::connect;
+use crate::backlog::{connect, drop_slot};
 use crate::child::{Measured, Task};
 use crate::measure::cpu_seconds;
 use crate::rows::COLUMNS;
@@ -47,22 +47,30 @@ pub(crate) async fn run(task: &Task) -> Outcome<Measured> {
 
     let (url, rows, slot) = (task.url.clone(), task.rows, again.clone());
     let walsender = tokio::spawn(async move {
-        loop {
-            // The slot is free a moment after its reader has gone.
-            if raw_reader::read_through(&url, &slot, rows, true).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+        let mut failed_at: Option<Instant> = None;
+        // The slot is free a moment after its reader has gone.
+        while failed_at.is_none_or(|at| at.elapsed() < Duration::from_secs(1)) {
+            match raw_reader::read_through(&url, &slot, rows, true).await {
+                Ok(()) => failed_at = None,
+                Err(_) => {
+                    failed_at.get_or_insert_with(Instant::now);
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
             }
         }
     });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
     let (start, before) = (Instant::now(), cpu_seconds());
     for transaction in &transactions {
         replay.run(transaction).await?;
     }
     let mut measured = Measured::since(start, task.rows);
     measured.cpu_seconds -= before;
+    if walsender.is_finished() {
+        return Err("no walsender ran beside the statements".into());
+    }
     walsender.abort();
-    crate::backlog::drop_slot(&source, &again).await?;
+    drop_slot(&source, &again).await?;
     Ok(measured)
 }
 
