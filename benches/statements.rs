@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use bytes::{BufMut, BytesMut};
-use cdc_core::fold::{Folder, Step, Write};
+use cdc_core::fold::{Folder, Step, TableFold, Write};
 use cdc_core::{Batch, Row, ValueRef};
 use futures_util::future::try_join_all;
 use tokio_postgres::types::{IsNull, ToSql, Type};
@@ -66,20 +66,7 @@ impl Replay {
     /// `text`, `boolean` and `timestamptz`.
     pub fn prepare(&mut self, batch: &Batch) -> Result<Ready, Failure> {
         let tables = self.folder.fold(&batch.events)?;
-        let (mut deletes, mut puts): (Vec<i64>, Vec<&Row>) = (Vec::new(), Vec::new());
-        for step in tables.iter().flat_map(|table| &table.steps) {
-            let Step::Rows(set) = step else { continue };
-            for key in &set.keys {
-                if key.delete
-                    && let Some(ValueRef::Int64(id)) = key.key.get(0)
-                {
-                    deletes.push(id);
-                }
-                if let Write::Put(row) = &key.write {
-                    puts.push(row);
-                }
-            }
-        }
+        let (deletes, puts) = deletes_and_puts(&tables);
         let deletes = deletes
             .chunks(ROWS_A_STATEMENT)
             .map(|ids| Array::new(&Type::INT8, ids.iter().map(|id| Some(ValueRef::Int64(*id)))));
@@ -116,6 +103,25 @@ impl Replay {
         all.await?;
         Ok(self.client.batch_execute("COMMIT").await?)
     }
+}
+
+/// The ids that a folded batch deletes, and the rows that it puts.
+pub fn deletes_and_puts<'t>(tables: &'t [TableFold<'_>]) -> (Vec<i64>, Vec<&'t Row>) {
+    let (mut deletes, mut puts): (Vec<i64>, Vec<&Row>) = (Vec::new(), Vec::new());
+    for step in tables.iter().flat_map(|table| &table.steps) {
+        let Step::Rows(set) = step else { continue };
+        for key in &set.keys {
+            if key.delete
+                && let Some(ValueRef::Int64(id)) = key.key.get(0)
+            {
+                deletes.push(id);
+            }
+            if let Write::Put(row) = &key.write {
+                puts.push(row);
+            }
+        }
+    }
+    (deletes, puts)
 }
 
 fn upsert(table: &str, columns: &[(&str, Type)]) -> Result<String, Failure> {

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cdc_benches::items::{Hits, Items};
-use cdc_core::fold::{Folder, Step, Write};
+use cdc_benches::statements::deletes_and_puts;
+use cdc_core::fold::Folder;
 use cdc_core::{Batch, Operation, Row, Sink, ValueRef};
 use cdc_sinks::SqliteSink;
 use rusqlite::Connection;
@@ -82,20 +83,8 @@ impl Alone {
     /// The statements that the sink runs: deletes and upserts of the folded batch.
     fn folded(&mut self, batch: &Batch, meter: &mut Meter) -> Result<()> {
         let tables = self.folder.fold(&batch.events)?;
-        let (mut deletes, mut puts) = (Vec::new(), Vec::new());
-        for step in tables.iter().flat_map(|table| &table.steps) {
-            let Step::Rows(set) = step else { continue };
-            for key in &set.keys {
-                if key.delete
-                    && let Some(ValueRef::Int64(id)) = key.key.get(0)
-                {
-                    deletes.push(id);
-                }
-                if let Write::Put(row) = &key.write {
-                    puts.push(Ready::new(row));
-                }
-            }
-        }
+        let (deletes, puts) = deletes_and_puts(&tables);
+        let puts: Vec<_> = puts.into_iter().map(Ready::new).collect();
         let running = Meter::start();
         transaction(&self.connection, batch, |connection| {
             let mut delete = connection.prepare_cached(DELETE)?;
