@@ -65,6 +65,7 @@ pub enum Payload {
 
 impl Payload {
     /// A struct value that carries its own schema, such as a key.
+    #[inline]
     pub fn row(row: Row) -> Payload {
         Payload::Value { schema: None, value: Value::Struct(row) }
     }
@@ -337,6 +338,7 @@ pub struct LogicalMessage {
 
 impl ChangeEvent {
     /// An event.
+    #[inline]
     pub fn new(destination: Destination, key: Payload, value: Payload, origin: Origin) -> Self {
         ChangeEvent {
             destination,

@@ -212,6 +212,7 @@ impl Row {
     }
 
     /// The key of the row, in O(1); `None` when its table has no key.
+    #[inline]
     pub fn key(&self) -> Option<Row> {
         let schema = Arc::clone(self.schema.key_schema()?);
         if self.is_view {

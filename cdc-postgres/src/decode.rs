@@ -213,6 +213,8 @@ impl Decoder {
     }
 
     /// The change of a row and the key that it leaves or removes.
+    // What a call returns would be copied once more for each row.
+    #[inline(always)]
     fn make_change(
         &mut self,
         message: &mut RowMessage<'_>,
@@ -295,7 +297,8 @@ impl Decoder {
         }
     }
 
-    fn begin(&mut self, begin: &pgoutput::Begin, at: Lsn) -> Result<(), PostgresError> {
+    /// Takes the begin of a transaction.
+    pub(crate) fn begin(&mut self, begin: &pgoutput::Begin, at: Lsn) -> Result<(), PostgresError> {
         if self.transaction.is_some() {
             return Err(PostgresError::Log {
                 position: at,
@@ -324,7 +327,8 @@ impl Decoder {
         Ok(())
     }
 
-    fn commit(
+    /// Takes the end of a transaction.
+    pub(crate) fn commit(
         &mut self,
         commit: &pgoutput::Commit,
         at: Lsn,

@@ -215,61 +215,73 @@ impl RowsBuilder {
     }
 
     /// Where the next value goes.
+    #[inline]
     pub fn position(&self) -> usize {
         self.cells.len()
     }
 
     /// Roughly how many bytes the block takes.
+    #[inline]
     pub fn size(&self) -> usize {
         self.cells.len() * size_of::<Cell>() + self.text.len() + self.others_size
     }
 
     /// Adds SQL's NULL.
+    #[inline]
     pub fn null(&mut self) {
         self.cells.push(Cell::Null);
     }
 
     /// Adds a column that was not sent.
+    #[inline]
     pub fn unavailable(&mut self) {
         self.cells.push(Cell::Unavailable);
     }
 
     /// Adds a boolean.
+    #[inline]
     pub fn boolean(&mut self, value: bool) {
         self.cells.push(Cell::Bool(value));
     }
 
     /// Adds an integer of 16 bits.
+    #[inline]
     pub fn int16(&mut self, value: i16) {
         self.cells.push(Cell::Int16(value));
     }
 
     /// Adds an integer of 32 bits.
+    #[inline]
     pub fn int32(&mut self, value: i32) {
         self.cells.push(Cell::Int32(value));
     }
 
     /// Adds an integer of 64 bits.
+    #[inline]
     pub fn int64(&mut self, value: i64) {
         self.cells.push(Cell::Int64(value));
     }
 
     /// Adds a decimal, `unscaled * 10^-scale`.
+    #[inline]
     pub fn decimal(&mut self, unscaled: i64, scale: i32) {
         self.cells.push(Cell::Decimal { scale, unscaled });
     }
 
     /// Adds a timestamp in microseconds since 1970.
+    #[inline]
     pub fn timestamp_micros(&mut self, micros: i64) {
         self.cells.push(Cell::Timestamp(micros));
     }
 
     /// Whether a text of so many bytes is better given by [`value`](Self::value), as a slice of a buffer that exists.
+    #[inline]
     pub fn is_large_text(len: usize) -> bool {
         len > LARGE_TEXT
     }
 
     /// Adds a text, which is copied into the block.
+    #[inline]
     pub fn text(&mut self, text: &str) {
         match (u32::try_from(self.text.len()), u32::try_from(text.len())) {
             (Ok(start), Ok(len)) => {
@@ -315,6 +327,7 @@ impl RowsBuilder {
     }
 
     /// Whether the value at a position is [unavailable](Value::Unavailable).
+    #[inline]
     pub fn is_unavailable(&self, position: usize) -> bool {
         matches!(self.cells.get(position), Some(Cell::Unavailable))
     }
@@ -343,6 +356,7 @@ impl RowsBuilder {
     ///
     /// # Errors
     /// [`Data`](crate::ErrorKind::Data) when there are more or fewer values than fields.
+    #[inline]
     pub fn row(&self, schema: &Arc<Schema>, first: usize) -> crate::Result<Row> {
         let count = self.cells.len().saturating_sub(first);
         self.row_of(schema, first, count)
@@ -352,6 +366,7 @@ impl RowsBuilder {
     ///
     /// # Errors
     /// As [`row`](Self::row).
+    #[inline]
     pub fn row_of(&self, schema: &Arc<Schema>, first: usize, count: usize) -> crate::Result<Row> {
         Row::check_width(schema, count)?;
         let first = u32::try_from(first)

@@ -23,8 +23,7 @@ use crate::position::{Chunks, Point, Position};
 use crate::relations::{Relation, Relations};
 use crate::stream::{Chunk, LogStream};
 use crate::streamed::Streamed;
-use crate::wire::block::LogMessage;
-use crate::wire::replication::CopyDataError;
+use crate::wire::block::{LogMessage, LogMessages};
 
 /// Idle positions are sent, and the publications looked at, at most this often.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -149,29 +148,13 @@ impl Worker {
 
     async fn take(&mut self, state: &mut Following, chunk: Chunk) -> Result<(), PostgresError> {
         let owner = chunk.block.bytes();
-        for message in chunk.block.messages() {
-            match message.map_err(|error| self.unreadable(state, &error))? {
-                LogMessage::XLogData { start, data } if state.streamed.is_inside() => {
-                    if data.first() == Some(&STREAM_STOP) {
-                        state.streamed.stop();
-                    } else {
-                        state.streamed.add(start, data)?;
-                    }
-                    continue;
-                }
-                LogMessage::XLogData { start, data } => {
-                    if !state.take_row(data, owner, start, false)?
-                        && !state.take_boundary(data, start)?
-                    {
-                        self.take_other(state, data, owner, start).await?;
-                    } else if state.is_full()? {
-                        self.flush(state).await?;
-                    }
-                }
-                LogMessage::Keepalive { end, .. } => {
-                    state.decoder.advance(end);
-                    state.reached()?;
-                }
+        let mut messages = chunk.block.messages();
+        let one_by_one = self.waiting.is_some();
+        while let Some(stop) = state.take_messages(&mut messages, owner, false, one_by_one)? {
+            match stop {
+                Stop::Full => self.flush(state).await?,
+                Stop::Other { data, start } => self.take_other(state, data, owner, start).await?,
+                Stop::Look => {}
             }
             if state.signals.are_there() && !state.decoder.in_transaction() {
                 self.obey_rows(state).await?;
@@ -220,14 +203,15 @@ impl Worker {
         let begin = Begin { final_lsn: commit_lsn, commit_time, xid };
         self.take_message(state, Message::Begin(begin), at).await?;
         while let Some(block) = replay.next().await? {
-            for message in block.messages() {
-                let message = message.map_err(|error| self.unreadable(state, &error))?;
-                let LogMessage::XLogData { start, data } = message else { continue };
-                if !state.take_row(data, block.bytes(), start, true)? {
-                    let message = decode(data, block.bytes(), start, true)?;
-                    self.take_message(state, message, start).await?;
-                } else if state.is_full()? {
-                    self.flush(state).await?;
+            let (owner, mut messages) = (block.bytes(), block.messages());
+            while let Some(stop) = state.take_messages(&mut messages, owner, true, false)? {
+                match stop {
+                    Stop::Full => self.flush(state).await?,
+                    Stop::Other { data, start } => {
+                        let message = decode(data, owner, start, true)?;
+                        self.take_message(state, message, start).await?;
+                    }
+                    Stop::Look => {}
                 }
             }
             state.show()?;
@@ -235,11 +219,6 @@ impl Worker {
         }
         let commit = Commit { commit_lsn, end_lsn, commit_time };
         self.take_message(state, Message::Commit(commit), at).await
-    }
-
-    fn unreadable(&self, state: &Following, error: &CopyDataError) -> PostgresError {
-        let position = state.decoder.position().end;
-        PostgresError::Log { position, reason: error.to_string() }
     }
 
     async fn take_message(
@@ -387,7 +366,62 @@ fn decode(data: &[u8], owner: &Bytes, at: Lsn, in_stream: bool) -> Result<Messag
         .map_err(|source| PostgresError::Decode { position: at, source })
 }
 
+/// Why messages are left for later.
+enum Stop<'a> {
+    /// What has come makes a batch.
+    Full,
+    /// It is neither of a row nor the begin or end of a transaction, and to be taken before the next.
+    Other { data: &'a [u8], start: Lsn },
+    /// Somebody wants to look between two messages.
+    Look,
+}
+
 impl Following {
+    /// Takes messages, parts of `owner`, until something is to be waited for; `None` at their end.
+    ///
+    /// No future holds what it works on, so that it stays in registers.
+    fn take_messages<'a>(
+        &mut self,
+        messages: &mut LogMessages<'a>,
+        owner: &Bytes,
+        in_stream: bool,
+        one_by_one: bool,
+    ) -> Result<Option<Stop<'a>>, PostgresError> {
+        for message in messages {
+            match message {
+                Ok(LogMessage::XLogData { start, data }) if self.streamed.is_inside() => {
+                    match data.first() {
+                        Some(&STREAM_STOP) => self.streamed.stop(),
+                        _ => self.streamed.add(start, data)?,
+                    }
+                    continue;
+                }
+                Ok(LogMessage::XLogData { start, data }) => {
+                    if !self.take_row(data, owner, start, in_stream)?
+                        && !self.take_boundary(data, start)?
+                    {
+                        return Ok(Some(Stop::Other { data, start }));
+                    }
+                    if self.is_full()? {
+                        return Ok(Some(Stop::Full));
+                    }
+                }
+                Ok(LogMessage::Keepalive { end, .. }) => {
+                    self.decoder.advance(end);
+                    self.reached()?;
+                }
+                Err(error) => {
+                    let position = self.decoder.position().end;
+                    return Err(PostgresError::Log { position, reason: error.to_string() });
+                }
+            }
+            if one_by_one || self.signals.are_there() || self.merging.is_active() {
+                return Ok(Some(Stop::Look));
+            }
+        }
+        Ok(None)
+    }
+
     /// Takes the change of a row; `false` where the message is another one.
     #[inline]
     fn take_row(
@@ -468,25 +502,40 @@ impl Following {
 
     /// Decodes a message that is not of a row.
     fn decode(&mut self, message: Message, at: Lsn) -> Result<(), PostgresError> {
-        let begins = matches!(message, Message::Begin(_));
-        let ends = matches!(message, Message::Commit(_));
-        let behind = self.decoder.position().end;
-        let merging = self.merging.is_active();
-        if ends {
-            self.show()?;
+        match message {
+            Message::Begin(begin) => self.begin(&begin, at),
+            Message::Commit(commit) => self.commit(&commit, at),
+            other => {
+                let merging = self.merging.is_active();
+                let (batch, pending) = (&mut self.batch, &mut self.pending);
+                self.decoder.decode(other, at, &mut |event, size| match merging {
+                    false => batch.push_sized(event, size),
+                    true => pending.push((event, size)),
+                })
+            }
         }
+    }
+
+    fn begin(&mut self, begin: &Begin, at: Lsn) -> Result<(), PostgresError> {
+        let behind = self.decoder.position().end;
+        self.decoder.begin(begin, at)?;
+        if self.merging.is_active()
+            && let Some(transaction) = self.decoder.transaction()
+        {
+            self.merging.begin(transaction, behind)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, commit: &Commit, at: Lsn) -> Result<(), PostgresError> {
+        self.show()?;
+        let merging = self.merging.is_active();
         let (batch, pending) = (&mut self.batch, &mut self.pending);
-        self.decoder.decode(message, at, &mut |event, size| match merging {
+        self.decoder.commit(commit, at, &mut |event, size| match merging {
             false => batch.push_sized(event, size),
             true => pending.push((event, size)),
         })?;
-        if !merging {
-            return Ok(());
-        }
-        if begins && let Some(transaction) = self.decoder.transaction() {
-            self.merging.begin(transaction, behind)?;
-        }
-        if ends {
+        if merging {
             self.show()?;
             self.merging.commit(self.decoder.position().point().lsn)?;
         }
@@ -510,13 +559,17 @@ impl Following {
     /// Takes the begin or the commit of a transaction; `false` where the message is another one.
     #[inline]
     fn take_boundary(&mut self, data: &[u8], at: Lsn) -> Result<bool, PostgresError> {
-        let message = match data.first() {
-            Some(b'B') => Begin::read(data).map(Message::Begin),
-            Some(b'C') => Commit::read(data).map(Message::Commit),
-            _ => None,
-        };
-        let Some(message) = message else { return Ok(false) };
-        self.decode(message, at)?;
+        match data.first() {
+            Some(b'B') => match Begin::read(data) {
+                Some(begin) => self.begin(&begin, at)?,
+                None => return Ok(false),
+            },
+            Some(b'C') => match Commit::read(data) {
+                Some(commit) => self.commit(&commit, at)?,
+                None => return Ok(false),
+            },
+            _ => return Ok(false),
+        }
         Ok(true)
     }
 
