@@ -3,6 +3,7 @@
 mod chunks;
 mod first_copy;
 mod follow;
+mod following;
 mod joining;
 mod marks;
 mod merging;

@@ -8,7 +8,7 @@ use cdc_core::{Answer, Error, ErrorKind, Request, SnapshotOf, TableId};
 use tokio::time::Instant;
 
 use super::Worker;
-use super::follow::Following;
+use super::following::Following;
 use super::merging::FailedRead;
 use crate::catalog::publications::PublishedTable;
 use crate::error::{PostgresError, UNDEFINED_TABLE};

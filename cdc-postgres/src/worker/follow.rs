@@ -1,68 +1,30 @@
 //! The log to batches, and idle positions while nothing comes for us.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cdc_core::{Batch, ChangeEvent, TableId};
+use cdc_core::{Batch, TableId};
 use tokio::time::Instant;
 
 use super::Worker;
-use super::chunks::{ASK_INTERVAL, REPORT_INTERVAL};
+use super::following::{Following, Stop};
 use super::joining::named;
 use super::merging::Merging;
 use super::signals::Signals;
 use crate::acquire::start_failed;
 use crate::batch::BatchBuilder;
-use crate::catalog::{columns, publications, server, types::TypeCatalog};
+use crate::catalog::{columns, publications, server};
 use crate::decode::Decoder;
 use crate::error::PostgresError;
 use crate::lsn::Lsn;
 use crate::pgoutput::{self, Begin, Commit, Message, StreamCommit};
-use crate::position::{Chunks, Point, Position};
+use crate::position::{Chunks, Position};
 use crate::relations::{Relation, Relations};
 use crate::stream::{Chunk, LogStream};
 use crate::streamed::Streamed;
-use crate::wire::block::{LogMessage, LogMessages};
-
-/// Idle positions are sent, and the publications looked at, at most this often.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// So many changes, and bytes of their values, are shown to the merge together.
-const MAX_PENDING: usize = 1024;
-const MAX_PENDING_BYTES: usize = 1 << 20;
-
-/// What ends a block of a transaction in progress.
-const STREAM_STOP: u8 = b'E';
 
 /// How long what the log says may be hidden from the catalog.
 const SEEN_LATE: Duration = Duration::from_millis(250);
-
-/// The state of following.
-pub(super) struct Following {
-    pub(super) decoder: Decoder,
-    pub(super) batch: BatchBuilder,
-    streamed: Streamed,
-    types: TypeCatalog,
-    /// Snapshots by chunks.
-    pub(super) merging: Merging,
-    /// Changes that the merge has yet to be shown, with the bytes of their values.
-    pending: Vec<(ChangeEvent, usize)>,
-    pending_bytes: usize,
-    /// What the merge gave of a change, or of rows.
-    pub(super) given: Vec<ChangeEvent>,
-    pub(super) signals: Signals,
-    /// When the server was asked last how far the log goes, and the progress was told.
-    pub(super) asked_at: Option<Instant>,
-    pub(super) reported_at: Option<Instant>,
-    /// Since when rows wait for transactions, or when that was told.
-    pub(super) waits_since: Option<Instant>,
-    /// Behind the last batch that was sent.
-    sent: Point,
-    /// When the catalog was last looked at, and where the log was then.
-    looked_at: Option<Instant>,
-    seen: Lsn,
-}
 
 impl Worker {
     /// Follows the log until something fails.
@@ -84,23 +46,14 @@ impl Worker {
         if merging.is_active() {
             decoder.tell_done();
         }
-        let mut state = Following {
+        let mut state = Following::new(
             decoder,
-            batch: BatchBuilder::new(self.options.settings.limits.apply(self.held.context.limits)),
-            streamed: Streamed::new(self.options.settings.spill.clone()),
-            types: TypeCatalog::default(),
+            BatchBuilder::new(self.options.settings.limits.apply(self.held.context.limits)),
+            Streamed::new(self.options.settings.spill.clone()),
             merging,
-            pending: Vec::new(),
-            pending_bytes: 0,
-            given: Vec::new(),
             signals,
-            asked_at: None,
-            reported_at: None,
-            waits_since: None,
-            sent: self.position.point(),
-            looked_at: None,
-            seen: self.position.end,
-        };
+            &self.position,
+        );
         if chunks.all && self.options.copies() {
             self.read_everything(&mut state).await?;
         }
@@ -149,8 +102,9 @@ impl Worker {
     async fn take(&mut self, state: &mut Following, chunk: Chunk) -> Result<(), PostgresError> {
         let owner = chunk.block.bytes();
         let mut messages = chunk.block.messages();
-        let one_by_one = self.waiting.is_some();
-        while let Some(stop) = state.take_messages(&mut messages, owner, false, one_by_one)? {
+        while let Some(stop) =
+            state.take_messages(&mut messages, owner, false, self.waiting.is_some())?
+        {
             match stop {
                 Stop::Full => self.flush(state).await?,
                 Stop::Other { data, start } => self.take_other(state, data, owner, start).await?,
@@ -364,239 +318,6 @@ impl Worker {
 fn decode(data: &[u8], owner: &Bytes, at: Lsn, in_stream: bool) -> Result<Message, PostgresError> {
     pgoutput::decode(owner.slice_ref(data), in_stream)
         .map_err(|source| PostgresError::Decode { position: at, source })
-}
-
-/// Why messages are left for later.
-enum Stop<'a> {
-    /// What has come makes a batch.
-    Full,
-    /// It is neither of a row nor the begin or end of a transaction, and to be taken before the next.
-    Other { data: &'a [u8], start: Lsn },
-    /// Somebody wants to look between two messages.
-    Look,
-}
-
-impl Following {
-    /// Takes messages, parts of `owner`, until something is to be waited for; `None` at their end.
-    ///
-    /// No future holds what it works on, so that it stays in registers.
-    fn take_messages<'a>(
-        &mut self,
-        messages: &mut LogMessages<'a>,
-        owner: &Bytes,
-        in_stream: bool,
-        one_by_one: bool,
-    ) -> Result<Option<Stop<'a>>, PostgresError> {
-        for message in messages {
-            match message {
-                Ok(LogMessage::XLogData { start, data }) if self.streamed.is_inside() => {
-                    match data.first() {
-                        Some(&STREAM_STOP) => self.streamed.stop(),
-                        _ => self.streamed.add(start, data)?,
-                    }
-                    continue;
-                }
-                Ok(LogMessage::XLogData { start, data }) => {
-                    if !self.take_row(data, owner, start, in_stream)?
-                        && !self.take_boundary(data, start)?
-                    {
-                        return Ok(Some(Stop::Other { data, start }));
-                    }
-                    if self.is_full()? {
-                        return Ok(Some(Stop::Full));
-                    }
-                }
-                Ok(LogMessage::Keepalive { end, .. }) => {
-                    self.decoder.advance(end);
-                    self.reached()?;
-                }
-                Err(error) => {
-                    let position = self.decoder.position().end;
-                    return Err(PostgresError::Log { position, reason: error.to_string() });
-                }
-            }
-            if one_by_one || self.signals.are_there() || self.merging.is_active() {
-                return Ok(Some(Stop::Look));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Takes the change of a row; `false` where the message is another one.
-    #[inline]
-    fn take_row(
-        &mut self,
-        data: &[u8],
-        owner: &Bytes,
-        at: Lsn,
-        in_stream: bool,
-    ) -> Result<bool, PostgresError> {
-        let merging = self.merging.is_active();
-        let (batch, pending, bytes) = (&mut self.batch, &mut self.pending, &mut self.pending_bytes);
-        let mut came = false;
-        let mut out = |event, size| {
-            came = true;
-            match merging {
-                false => batch.push_sized(event, size),
-                true => {
-                    *bytes += size;
-                    pending.push((event, size));
-                }
-            }
-        };
-        let taken = self.decoder.change(data, in_stream, owner, at, &mut out)?;
-        if came && self.signals.has_table() {
-            let last = self.pending.last().map(|(event, _)| event);
-            self.signals.notice(last.or(self.batch.last()));
-        }
-        if self.decoder.take_insert_that_lacks() && !merging {
-            self.show_late()?;
-        }
-        Ok(taken)
-    }
-
-    /// The last change has to be shown to a merge that had nothing to do until now.
-    #[cold]
-    fn show_late(&mut self) -> Result<(), PostgresError> {
-        let Some(transaction) = self.decoder.transaction().map(Arc::clone) else { return Ok(()) };
-        self.decoder.seal();
-        let Some(change) = self.batch.pop() else { return Ok(()) };
-        self.merging.begin(&transaction, self.decoder.position().end)?;
-        self.pending_bytes += change.1;
-        self.pending.push(change);
-        Ok(())
-    }
-
-    /// Shows the merge what has come.
-    pub(super) fn show(&mut self) -> Result<(), PostgresError> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        // The merge looks at values.
-        self.decoder.seal();
-        self.pending_bytes = 0;
-        for (event, size) in self.pending.drain(..) {
-            if self.decoder.is_done(event.origin()) {
-                if self.decoder.gives_done() {
-                    self.batch.push_sized(event.clone(), size);
-                }
-                self.merging.already_done(event)?;
-                continue;
-            }
-            self.merging.change(event, &mut self.given)?;
-            for event in self.given.drain(..) {
-                self.batch.push_sized(event, size);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether what has come makes a batch.
-    #[inline]
-    fn is_full(&mut self) -> Result<bool, PostgresError> {
-        if self.pending.len() >= MAX_PENDING || self.pending_bytes >= MAX_PENDING_BYTES {
-            self.show()?;
-        }
-        Ok(self.batch.is_full())
-    }
-
-    /// Decodes a message that is not of a row.
-    fn decode(&mut self, message: Message, at: Lsn) -> Result<(), PostgresError> {
-        match message {
-            Message::Begin(begin) => self.begin(&begin, at),
-            Message::Commit(commit) => self.commit(&commit, at),
-            other => {
-                let merging = self.merging.is_active();
-                let (batch, pending) = (&mut self.batch, &mut self.pending);
-                self.decoder.decode(other, at, &mut |event, size| match merging {
-                    false => batch.push_sized(event, size),
-                    true => pending.push((event, size)),
-                })
-            }
-        }
-    }
-
-    fn begin(&mut self, begin: &Begin, at: Lsn) -> Result<(), PostgresError> {
-        let behind = self.decoder.position().end;
-        self.decoder.begin(begin, at)?;
-        if self.merging.is_active()
-            && let Some(transaction) = self.decoder.transaction()
-        {
-            self.merging.begin(transaction, behind)?;
-        }
-        Ok(())
-    }
-
-    fn commit(&mut self, commit: &Commit, at: Lsn) -> Result<(), PostgresError> {
-        self.show()?;
-        let merging = self.merging.is_active();
-        let (batch, pending) = (&mut self.batch, &mut self.pending);
-        self.decoder.commit(commit, at, &mut |event, size| match merging {
-            false => batch.push_sized(event, size),
-            true => pending.push((event, size)),
-        })?;
-        if merging {
-            self.show()?;
-            self.merging.commit(self.decoder.position().point().lsn)?;
-        }
-        Ok(())
-    }
-
-    /// Everything before the place of the decoder has come.
-    pub(super) fn reached(&mut self) -> Result<(), PostgresError> {
-        if !self.merging.is_active() || self.decoder.in_transaction() {
-            return Ok(());
-        }
-        self.show()?;
-        self.merging.reached(self.decoder.position().point().lsn)
-    }
-
-    /// What an offset has to say now.
-    fn position(&self) -> Position {
-        Position { chunks: self.merging.chunks(), ..self.decoder.position().clone() }
-    }
-
-    /// Takes the begin or the commit of a transaction; `false` where the message is another one.
-    #[inline]
-    fn take_boundary(&mut self, data: &[u8], at: Lsn) -> Result<bool, PostgresError> {
-        match data.first() {
-            Some(b'B') => match Begin::read(data) {
-                Some(begin) => self.begin(&begin, at)?,
-                None => return Ok(false),
-            },
-            Some(b'C') => match Commit::read(data) {
-                Some(commit) => self.commit(&commit, at)?,
-                None => return Ok(false),
-            },
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-
-    /// No event waits to be sent.
-    pub(super) fn is_empty(&self) -> bool {
-        self.batch.is_empty() && self.pending.is_empty()
-    }
-
-    /// There is a later position and no event that would carry it.
-    fn wants_idle(&self) -> bool {
-        self.is_empty()
-            && !self.decoder.in_transaction()
-            && self.decoder.position().point() > self.sent
-    }
-
-    pub(super) fn next_look(&self) -> Instant {
-        self.looked_at.map_or_else(Instant::now, |at| at + LOOK_INTERVAL)
-    }
-
-    fn wake_at(&self) -> Option<Instant> {
-        let batch = self.batch.deadline().or_else(|| self.wants_idle().then(|| self.next_look()));
-        let waits = self.merging.waits_for_log(self.decoder.position().point().lsn);
-        let ask = waits.then(|| self.asked_at.map_or_else(Instant::now, |at| at + ASK_INTERVAL));
-        let report = self.merging.is_active().then(|| Instant::now() + REPORT_INTERVAL);
-        let file = self.signals.wake_at().filter(|_| !self.decoder.in_transaction());
-        [batch, self.merging.wake_at(), ask, report, file].into_iter().flatten().min()
-    }
 }
 
 pub(super) async fn sleep_until(at: Option<Instant>) {

@@ -13,7 +13,8 @@ use cdc_core::{SnapshotMark, SnapshotOf, TableId};
 use tokio::time::Instant;
 
 use super::Worker;
-use super::follow::{Following, sleep_until};
+use super::follow::sleep_until;
+use super::following::Following;
 use crate::catalog::server;
 use crate::error::{LOCK_NOT_AVAILABLE, PostgresError};
 use crate::feedback::Acknowledged;

@@ -8,7 +8,7 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::Instant;
 
 use super::Worker;
-use super::follow::Following;
+use super::following::Following;
 use crate::error::PostgresError;
 use crate::options::SignalSettings;
 
