@@ -48,6 +48,11 @@ impl Channel {
         self.pace = Pace::off();
     }
 
+    /// Until when nothing is read, where that is decided already.
+    pub(super) fn rests_until(&self) -> Option<Instant> {
+        self.pace.rests_until()
+    }
+
     /// Reads as much as there is, when it is time to. Cancel-safe.
     pub(super) async fn fill(&mut self) -> Result<(), ConnectError> {
         let first = match self.failure.take() {

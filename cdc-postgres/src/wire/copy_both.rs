@@ -1,6 +1,7 @@
 //! The replication stream, open in both directions.
 
 use std::future::Future;
+use std::time::Instant;
 
 use cdc_pgconn::{ConnectError, Stream};
 use postgres_protocol::message::frontend;
@@ -83,6 +84,11 @@ impl CopyBoth {
             }
         }
         Ok(None)
+    }
+
+    /// Until when nothing is read, where that is decided already: no message comes before.
+    pub(crate) fn rests_until(&mut self) -> Option<Instant> {
+        self.connection.channel().rests_until()
     }
 
     /// Takes a message that is not CopyData.

@@ -115,6 +115,14 @@ impl Pace {
         }
     }
 
+    /// Until when nothing is read, where that is decided already.
+    pub(super) fn rests_until(&self) -> Option<Instant> {
+        match self.wait() {
+            Wait::Pause(until) => Some(until),
+            Wait::Data | Wait::Drain => None,
+        }
+    }
+
     /// Notes that all was read that is there.
     pub(super) fn drained(&mut self, now: Instant) {
         let brought = std::mem::take(&mut self.brought) as u128;
@@ -232,6 +240,18 @@ mod tests {
         pace.note(240, start);
         assert!(matches!(pace.wait(), Wait::Pause(_)));
         assert!(!pace.goes_on());
+    }
+
+    #[test]
+    fn how_long_nothing_is_read_is_known_as_soon_as_all_was() {
+        let start = Instant::now();
+        let mut pace = Pace::with_small_window(false);
+        pace.note(24_000, start);
+        assert_eq!(pace.rests_until(), None, "more may be there");
+        pace.note(240, start);
+        assert_eq!(pace.rests_until(), Some(start + PAUSE));
+        pace.note(240, after(start, 2_000));
+        assert_eq!(pace.rests_until(), None, "caught up: every byte is read as it comes");
     }
 
     #[test]

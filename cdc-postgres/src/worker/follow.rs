@@ -26,6 +26,9 @@ use crate::streamed::Streamed;
 /// How long what the log says may be hidden from the catalog.
 const SEEN_LATE: Duration = Duration::from_millis(250);
 
+/// What is read comes here so much later, or sooner.
+const ON_ITS_WAY: Duration = Duration::from_micros(500);
+
 impl Worker {
     /// Follows the log until something fails.
     pub(super) async fn follow(&mut self, mut stream: LogStream) -> Result<(), PostgresError> {
@@ -125,7 +128,16 @@ impl Worker {
         if let Some(time) = state.decoder.position().last.commit_time_us {
             self.held.context.progress.set_last_commit(time);
         }
-        state.streamed.spill().await
+        state.streamed.spill().await?;
+        let last_until = chunk.last_until;
+        drop(chunk);
+        match (state.batch.deadline(), last_until) {
+            // No other event would come in time to join it.
+            (Some(deadline), Some(until)) if deadline <= until + ON_ITS_WAY => {
+                self.flush(state).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes a message of the output plugin that is not of a row, a part of `owner`.
