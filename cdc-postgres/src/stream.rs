@@ -30,8 +30,8 @@ const BLOCK_OVERHEAD: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) block: LogBlock,
-    /// Nothing more comes before, where that is known.
-    pub(crate) last_until: Option<Instant>,
+    /// Nothing is read before, where that was decided with the read: on the loopback.
+    pub(crate) rests_until: Option<Instant>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -199,8 +199,8 @@ impl Reader {
                 _ = ticks.tick() => self.tell(false).await?,
             }
         };
-        let last_until = self.copy.rests_until().map(Instant::from_std);
-        let _ = self.out.send(Ok(Chunk { block, last_until, _room: room }));
+        let rests_until = self.copy.rests_until().map(Instant::from_std);
+        let _ = self.out.send(Ok(Chunk { block, rests_until, _room: room }));
         Ok(())
     }
 

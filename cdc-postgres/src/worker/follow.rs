@@ -129,9 +129,9 @@ impl Worker {
             self.held.context.progress.set_last_commit(time);
         }
         state.streamed.spill().await?;
-        let last_until = chunk.last_until;
+        let rests_until = chunk.rests_until;
         drop(chunk);
-        match (state.batch.deadline(), last_until) {
+        match (state.batch.deadline(), rests_until) {
             // No other event would come in time to join it.
             (Some(deadline), Some(until)) if deadline <= until + ON_ITS_WAY => {
                 self.flush(state).await
